@@ -1,0 +1,46 @@
+# The two commands of README.md, and what CI calls. Everything is installed into .venv; nothing outside it is touched.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON38 ?= python3.8
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test check test-image test-py38 bench readme clean
+
+demo: $(VENV)/ready
+	$(RUN) -m ymir_detectron2.tools.demo --out demo
+
+test: check
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/hadolint Dockerfile
+
+# needs root where no Docker engine runs yet: it then installs Debian's and starts it
+test-image: $(VENV)/ready
+	docker/test-image $(RUN)
+
+# the pins of the CUDA 11.1 image: make test-py38 PYTHON38=/path/to/python3.8
+test-py38: .venv38/ready
+	.venv38/bin/python -m pytest -n 2 --dist loadfile
+
+bench: $(VENV)/ready
+	$(RUN) benchmarks/dataset_conversion.py
+
+readme: $(VENV)/ready
+	$(RUN) -m ymir_detectron2.tools.readme_tables README.md
+
+# torch and torchvision come from the package index as a pair; together they are 5.5 GB
+$(VENV)/ready: requirements/current.txt requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/current.txt -r requirements/dev.txt
+	touch $@
+
+.venv38/ready: requirements/test-py38.txt requirements/py38.txt
+	$(PYTHON38) -m venv .venv38
+	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/test-py38.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv38 demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,116 @@
+"""Weight files that are missing, damaged, hostile, or made for something else."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import MakeTree, Trained, Tree
+from tests.running import run_start
+
+
+class Hostile:
+    """A pickle that runs a command when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self._mark}'",)
+
+
+def list_models(tree: Tree, *names: str, key: str = "model_params_path") -> Path:
+    tree.edit("config.yaml", **{key: [f"/in/models/{name}" for name in names]})
+    return tree.in_dir / "models"
+
+
+@pytest.mark.parametrize("task", ["mining", "infer", "mining+infer"])
+@pytest.mark.parametrize("listed", [None, [], ""], ids=["missing", "empty", "text"])
+def test_no_weights_are_an_error_and_never_random_numbers(ymir_tree: MakeTree, no_torch: dict, task: str, listed: Any):
+    tree = ymir_tree(task)
+    tree.edit("config.yaml", model_params_path=listed)
+    outcome = run_start(tree.env_file, environment=no_torch)
+    outcome.require_failure(300004, "model_params_path is missing or empty", "list the .pth file")
+
+
+@pytest.mark.parametrize(
+    ("task", "key"), [("infer", "model_params_path"), ("train", "pretrained_model_params")], ids=["infer", "train"]
+)
+def test_listed_files_without_weights_among_them(ymir_tree: MakeTree, no_torch: dict[str, str], task: str, key: str):
+    tree = ymir_tree(task)
+    models = list_models(tree, "config.yaml", "gone.pth", key=key)
+    (models / "config.yaml").write_text("MODEL: {}\n")
+    run_start(tree.env_file, environment=no_torch).require_failure(
+        300004, f"{key}: no .pth or .pkl file among", str(models / "gone.pth"), "choose a model that this image trained"
+    )
+
+
+@pytest.mark.parametrize("value", [5, {"a": 1}, [["/in/models/a.pth"]]], ids=["number", "mapping", "list of lists"])
+def test_model_params_path_that_is_no_list_of_paths(ymir_tree: MakeTree, no_torch: dict[str, str], value: Any):
+    tree = ymir_tree("infer")
+    tree.edit("config.yaml", model_params_path=value)
+    outcome = run_start(tree.env_file, environment=no_torch)
+    outcome.require_failure(300001, "config.yaml: model_params_path must be a list of paths")
+
+
+def test_several_weight_files_and_nothing_says_which(ymir_tree: MakeTree, no_torch: dict[str, str]):
+    tree = ymir_tree("infer")
+    models = list_models(tree, "a.pth", "b.pth")
+    for name in ("a.pth", "b.pth"):
+        (models / name).write_bytes(b"PK")
+    outcome = run_start(tree.env_file, environment=no_torch)
+    outcome.require_failure(300004, "which of", str(models / "a.pth"), str(models / "b.pth"), "list one of them")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "executor_config: [", "executor_config: 5"])
+def test_damaged_ymir_info(ymir_tree: MakeTree, no_torch: dict[str, str], text: str):
+    tree = ymir_tree("infer")
+    models = list_models(tree, "a.pth")
+    (models / "a.pth").write_bytes(b"PK")
+    (models / "ymir-info.yaml").write_text(text)
+    outcome = run_start(tree.env_file, environment=no_torch)
+    outcome.require_failure(300004, str(models / "ymir-info.yaml"), "the model package is damaged")
+
+
+def test_hostile_pickle_is_refused_and_not_run(ymir_tree: MakeTree, tmp_path: Path):
+    tree = ymir_tree(config={"max_iter": 1})
+    models = list_models(tree, "hostile.pth", key="pretrained_model_params")
+    mark = tmp_path / "executed"
+    (models / "hostile.pth").write_bytes(pickle.dumps({"model": Hostile(mark)}))
+    outcome = run_start(tree.env_file)
+    outcome.require_failure(300004, str(models / "hostile.pth"), "could run code")
+    assert not mark.exists()
+
+
+def test_text_for_weights(ymir_tree: MakeTree, trained: Trained):
+    tree = ymir_tree("mining+infer")
+    models = list_models(tree, "notes.pth", "config.yaml")
+    (models / "notes.pth").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (models / "config.yaml").write_bytes((trained.models_dir / "config.yaml").read_bytes())
+    outcome = run_start(tree.env_file)
+    outcome.require_failure(300004, str(models / "notes.pth"), "is no file that torch.save wrote")
+    assert not (tree.out_dir / "result.tsv").exists()
+
+
+def test_weights_of_other_classes(ymir_tree: MakeTree, trained: Trained):
+    tree = ymir_tree("infer", class_names=["brick", "leaf", "cloud"])
+    trained.give_to(tree)
+    run_start(tree.env_file).require_failure(
+        300004, "was trained for brick, leaf, sky, but the task is about brick, leaf, cloud"
+    )
+
+
+def test_weights_whose_config_is_of_another_network(ymir_tree: MakeTree, trained: Trained):
+    tree = ymir_tree("infer")
+    weights, config = sorted(trained.give_to(tree), key=lambda path: not path.endswith(".pth"))
+    content = yaml.safe_load(tree.real(config).read_text())
+    content["MODEL"]["FPN"]["OUT_CHANNELS"] = 96
+    tree.real(config).write_text(yaml.safe_dump(content))
+    outcome = run_start(tree.env_file)
+    outcome.require_failure(300004, str(tree.real(weights)), "does not fit", "use the files of one stage together")
+    assert "head.cls_score.weight" in outcome.output

@@ -1,0 +1,91 @@
+"""An output folder that cannot be written, or is full."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from tests.conftest import MakeTree
+from tests.platform_reader import read_training_result
+from tests.running import run_start
+
+WITHOUT_POWERS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+"""A prefix under which root, too, has to keep to the permissions of files."""
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system of its own at `folder`; the test is skipped where that is not allowed."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a file system needs more rights than this process has")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_output_folder_without_write_permission(ymir_tree: MakeTree, no_torch: dict[str, str]):
+    tree = ymir_tree()
+    tree.out_dir.chmod(0o555)
+    prefix = [sys.executable]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere, and setpriv is not installed")
+        prefix = [*WITHOUT_POWERS, sys.executable]
+    outcome = run_start(tree.env_file, environment=no_torch, prefix=prefix)
+    tree.out_dir.chmod(0o755)
+    assert outcome.status == 1
+    assert outcome.last_line.startswith(f"ERROR 160004: {tree.out_dir}/monitor.txt: cannot be written (Permission")
+    assert "mount the output folder writable" in outcome.last_line
+    assert "Traceback" not in outcome.output
+    assert list(tree.out_dir.iterdir()) == []
+
+
+def test_read_only_output_folder(ymir_tree: MakeTree, no_torch: dict[str, str]):
+    tree = ymir_tree()
+    with mounted(tree.out_dir, "ro"):
+        outcome = run_start(tree.env_file, environment=no_torch)
+    assert outcome.status == 1
+    assert "cannot be written (Read-only file system); mount the output folder writable" in outcome.last_line
+    assert outcome.last_line.startswith("ERROR 160004: ")
+
+
+def test_disk_that_is_full_from_the_start(ymir_tree: MakeTree, no_torch: dict[str, str]):
+    tree = ymir_tree()
+    with mounted(tree.out_dir, "size=64k"):
+        (tree.out_dir / "filler").write_bytes(b"x" * 65536)
+        outcome = run_start(tree.env_file, environment=no_torch)
+    assert outcome.status == 1
+    assert outcome.last_line.startswith("ERROR 160004: ")
+    assert "cannot be written (No space left on device); the disk is full" in outcome.last_line
+
+
+def test_disk_that_fills_up_while_training_keeps_the_earlier_stages(ymir_tree: MakeTree, tmp_path: Path):
+    tree = ymir_tree(config={"max_iter": 40, "eval_period": 1})
+    with mounted(tree.out_dir, "size=9m"):
+        outcome = run_start(tree.env_file)
+        outcome.require_failure(160004, "No space left on device", "the disk is full: free some space")
+        stages = read_training_result(tree.out_dir / "models", "2.5.0").stages
+        assert 2 <= len(stages) <= 4
+        assert {file.stem for file in (tree.out_dir / "models").glob("*.pth")} == set(stages)
+        assert not list(tree.out_dir.rglob("*.tmp"))
+
+
+def test_disk_that_the_curves_fill_up(ymir_tree: MakeTree):
+    """TensorBoard writes in a thread of its own, whose errors come up anywhere."""
+    tree = ymir_tree(config={"max_iter": 60, "eval_period": 30})
+    with mounted(tree.out_dir / "tensorboard", "size=4k"):
+        (tree.out_dir / "tensorboard" / "filler").write_bytes(b"x" * 4096)
+        outcome = run_start(tree.env_file)
+        assert outcome.status == 1
+        assert outcome.last_line.startswith("ERROR 160004: ")
+        assert "the disk is full" in outcome.last_line, outcome.output[-3000:]

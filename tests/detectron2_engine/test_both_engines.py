@@ -1,0 +1,83 @@
+"""One model, two engines: whoever trained it, both find the same boxes and mine in the same order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeTree, Trained, draw_picture
+from tests.running import Outcome, run_start
+from ymir_detectron2.engines.zoo import detectron2_is_there
+
+pytestmark = [
+    pytest.mark.detectron2,
+    pytest.mark.skipif(not detectron2_is_there(), reason="detectron2 is not installed"),
+]
+
+ENGINES = ("torch", "detectron2")
+TASKS = {"trained": "mining+infer", "trained_by_detectron2": "infer"}
+
+Box = tuple  # x, y, w, h, score
+
+
+def boxes_by_class(outcome: Outcome) -> dict[tuple[str, str], list[Box]]:
+    """(picture, class) -> boxes, best score first."""
+    found: dict[tuple[str, str], list[Box]] = {}
+    for name, entry in outcome.json("infer-result.json")["detection"].items():
+        for box in entry["boxes"]:
+            found.setdefault((name, box["class_name"]), []).append((*box["box"].values(), box["score"]))
+    return found
+
+
+def agree(ours: Box, theirs: Box) -> bool:
+    return all(abs(a - b) <= 1 for a, b in zip(ours[:4], theirs[:4])) and abs(ours[4] - theirs[4]) <= 0.001
+
+
+@pytest.mark.parametrize("model", TASKS)
+def test_a_model_gives_the_same_result_in_both(request: pytest.FixtureRequest, ymir_tree: MakeTree, model: str):
+    trained: Trained = request.getfixturevalue(model)
+    outcomes = {}
+    for engine in ENGINES:
+        tree = ymir_tree(TASKS[model], folder=engine, config={"engine": engine, "conf_threshold": 0.01})
+        trained.give_to(tree)
+        outcomes[engine] = run_start(tree.env_file, timeout_s=120)
+        outcomes[engine].require_success()
+        assert f"engine {engine} " in outcomes[engine].lines[0]
+    ours, theirs = (boxes_by_class(outcomes[engine]) for engine in ENGINES)
+    assert ours.keys() == theirs.keys()
+    assert sum(map(len, ours.values())) > 50
+    for key, boxes in ours.items():
+        left = list(theirs[key])
+        assert len(left) == len(boxes)
+        for box in boxes:
+            match = next((other for other in left if agree(box, other)), None)
+            assert match is not None, f"{key}: {box} is not among {left}"
+            left.remove(match)
+    if "mining" in TASKS[model]:
+        scores, their_scores = (scores_of(outcomes[engine]) for engine in ENGINES)
+        assert scores == pytest.approx(their_scores, abs=1e-3)
+
+
+def scores_of(outcome: Outcome) -> dict[str, float]:
+    lines = (outcome.out_dir / "result.tsv").read_text(encoding="utf-8").splitlines()
+    return {Path(line.split("\t")[0]).name: float(line.split("\t")[1]) for line in lines}
+
+
+def test_both_learn_the_same_from_the_same(ymir_tree: MakeTree, tmp_path: Path):
+    """Same configuration, steps and seed, judged by each class in its own place: a label shifted by one has AP 0."""
+    corners = [(5, 6, 44, 45), (40, 10, 90, 50), (30, 20, 80, 60), (10, 5, 50, 40)]
+    names = ("brick", "sky")
+    pictures = tuple(
+        draw_picture(tmp_path / f"{index}.jpg", [(names[index % 2], *box)]) for index, box in enumerate(corners)
+    )
+    form = {"max_iter": 160, "eval_period": 160, "learning_rate": 0.02, "batch_size": 2}
+    ap50 = {}
+    for engine in ENGINES:
+        config = {**form, "engine": engine}
+        tree = ymir_tree(folder=engine, config=config, train=pictures, val=pictures, class_names=names)
+        outcome = run_start(tree.env_file, timeout_s=240)
+        outcome.require_success()
+        ap50[engine] = outcome.json("train-summary.json")["ap50"]
+    assert ap50["torch"] > 0.9
+    assert abs(ap50["torch"] - ap50["detectron2"]) <= 0.05

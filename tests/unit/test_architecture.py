@@ -1,0 +1,159 @@
+"""Arrows run one way: scripts, tasks, engines, contract, errors. Read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent.parent
+PACKAGE_DIR = PROJECT_DIR / "ymir_detectron2"
+SCRIPTS = ("start.py", "ymir_train.py", "ymir_infer.py", "ymir_mining.py")
+SOURCES = sorted(PACKAGE_DIR.rglob("*.py")) + [PROJECT_DIR / name for name in SCRIPTS]
+
+HEAVY = {"torch", "torchvision", "detectron2", "numpy", "cv2", "PIL", "pycocotools", "matplotlib", "scipy"}
+FOUNDATION = {"errors", "atomic_file", "settings"}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "stop_signal": set(),
+    "settings": {"errors"},
+    "atomic_file": {"errors"},
+    "contract": FOUNDATION,
+    "retinanet": FOUNDATION,
+    "evaluation": FOUNDATION | {"dataset", "contract"},
+    "dataset": FOUNDATION | {"contract"},
+    "mining": FOUNDATION | {"engines"},
+    "inference": FOUNDATION | {"contract", "dataset", "engines"},
+    "training": FOUNDATION | {"contract", "dataset", "engines", "evaluation", "retinanet", "inference"},
+    "engines": FOUNDATION | {"contract", "dataset", "evaluation", "inference", "retinanet", "training"},
+    "verdict": FOUNDATION | {"contract"},
+    "launch": FOUNDATION | {"args_options", "contract", "stop_signal", "version"},
+}
+"""Room -> rooms that it may import from; those not listed stand above all of these."""
+
+ONLY_THE_INTERFACE = ("inference", "mining", "training")
+"""Rooms below the engines: of those they know `engines.base` alone."""
+
+
+def imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """Every module that a file imports, as an absolute name, and whether at module level."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    at_top = {id(node) for node in tree.body}
+    package = file.relative_to(PROJECT_DIR).with_suffix("").parts
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*(package[: -node.level] if node.level else ()), *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            yield name, id(node) in at_top
+
+
+def room_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE_DIR).with_suffix("").parts if PACKAGE_DIR in file.parents else ("scripts",)
+    return parts[0]
+
+
+def project_rooms(file: Path) -> set[str]:
+    names = {name.split(".")[1] for name, _ in imports(file) if name.startswith("ymir_detectron2.")}
+    return names - {room_of(file), "__version__"}
+
+
+def outside_packages(file: Path, *, top_only: bool = False) -> set[str]:
+    return {name.split(".")[0] for name, at_top in imports(file) if at_top or not top_only}
+
+
+def place(file: Path) -> str:
+    return str(file.relative_to(PROJECT_DIR))
+
+
+@pytest.mark.parametrize("file", [file for file in SOURCES if room_of(file) in MAY_IMPORT], ids=place)
+def test_a_room_imports_only_from_the_rooms_below_it(file: Path):
+    assert project_rooms(file) <= MAY_IMPORT[room_of(file)]
+
+
+@pytest.mark.parametrize("file", [file for file in SOURCES if room_of(file) in ONLY_THE_INTERFACE], ids=place)
+def test_rooms_below_the_engines_know_their_interface_only(file: Path):
+    engines = {name for name, _ in imports(file) if name.startswith("ymir_detectron2.engines")}
+    assert not [name for name in engines if not f"{name}.".startswith("ymir_detectron2.engines.base.")]
+
+
+def test_the_contract_knows_no_torch_and_nothing_heavy():
+    for file in (PACKAGE_DIR / "contract").rglob("*.py"):
+        assert not outside_packages(file) & HEAVY, place(file)
+
+
+def test_mining_knows_no_torch():
+    for file in (PACKAGE_DIR / "mining").rglob("*.py"):
+        assert not outside_packages(file) & {"torch", "torchvision", "detectron2"}, place(file)
+
+
+def test_only_its_own_engine_knows_detectron2():
+    for file in SOURCES:
+        if "detectron2" in outside_packages(file):
+            assert file.parent == PACKAGE_DIR / "engines" / "detectron2_engine", place(file)
+
+
+def test_only_the_contract_knows_where_in_and_out_are():
+    """Paths below /in and /out are read from env.yaml. Tools write env.yaml, as the platform does."""
+    for file in SOURCES:
+        if room_of(file) in ("contract", "tools"):
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        documentation = {id(text) for text in _documentation(tree)}
+        for node in ast.walk(tree):
+            literal = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+            if isinstance(literal, str) and id(node) not in documentation:
+                assert literal not in ("/in", "/out"), place(file)
+                assert not literal.startswith(("/in/", "/out/")), f"{place(file)}: {literal}"
+
+
+def _documentation(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Texts that stand alone: docstrings of modules, classes, functions and fields."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_starts_without_torch(script: str):
+    """What is wrong with the files is said within a second; torch takes several. The parent does without numpy."""
+    forbidden = HEAVY if script == "start.py" else {"torch", "torchvision", "detectron2"}
+    code = f"import runpy, sys; runpy.run_path({script!r}, run_name='imported'); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    assert not forbidden & {name.split(".")[0] for name in found.stdout.split()}
+
+
+def test_no_file_imports_itself_in_a_circle():
+    graph = {}
+    names = {".".join(file.relative_to(PROJECT_DIR).with_suffix("").parts): file for file in SOURCES}
+    for name, file in names.items():
+        graph[name] = {module for module, at_top in imports(file) if at_top and module in names}
+    done: set[str] = set()
+    while len(done) < len(graph):
+        free = {name for name, needs in graph.items() if name not in done and needs <= done}
+        assert free, f"these import each other: {sorted(set(graph) - done)}"
+        done |= free
+
+
+@pytest.mark.parametrize("file", sorted((PROJECT_DIR / "tests").rglob("*.py")), ids=place)
+def test_no_test_mocks_our_own_code(file: Path):
+    modules = {name for name, _ in imports(file)}
+    assert not [name for name in modules if name.startswith(("unittest.mock", "mock"))]
+
+
+def test_code_that_runs_on_python_3_8():
+    """`X | Y` in annotations is fine where they are not evaluated; `match` and the like do not parse."""
+    for file in SOURCES:
+        text = file.read_text(encoding="utf-8")
+        ast.parse(text, feature_version=(3, 8))
+        if " | None" in text:
+            assert "from __future__ import annotations" in text, place(file)

@@ -1,0 +1,171 @@
+"""Picture files of every kind come out upright, 8-bit and BGR, or as an ImageError."""
+
+from __future__ import annotations
+
+import io
+import random
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ymir_detectron2.dataset.image_reading import read_image_bgr, read_image_hw
+from ymir_detectron2.errors import ImageError
+
+UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
+"""(2, 3, 3) RGB, every value another."""
+
+STORED = {
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],  # mirrored left to right
+    3: UPRIGHT[::-1, ::-1],  # upside down
+    4: UPRIGHT[::-1],  # mirrored top to bottom
+    5: UPRIGHT.transpose(1, 0, 2),
+    6: np.rot90(UPRIGHT, 1),  # a quarter turn against the clock, to be turned back clockwise
+    7: UPRIGHT[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(UPRIGHT, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_exif_orientation_is_applied_to_pixels_and_to_size(tmp_path: Path, orientation: int, suffix: str):
+    path = tmp_path / f"picture.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(STORED[orientation])).save(path, exif=exif)
+    assert read_image_hw(path) == (2, 3)
+    np.testing.assert_array_equal(read_image_bgr(path), UPRIGHT[:, :, ::-1])
+
+
+def png_chunks(content: bytes) -> list[bytes]:
+    """The chunks of a PNG, each with its length and checksum."""
+    chunks, start = [], 8
+    while start < len(content):
+        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        chunks.append(content[start:end])
+        start = end
+    return chunks
+
+
+def test_exif_behind_the_pixels_of_a_png_counts_as_well(tmp_path: Path):
+    path = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(STORED[6])).save(path, exif=exif)
+    chunks = png_chunks(path.read_bytes())
+    late = sorted(chunks[:-1], key=lambda chunk: chunk[4:8] == b"eXIf")
+    assert late[-1][4:8] == b"eXIf"
+    path.write_bytes(path.read_bytes()[:8] + b"".join([*late, chunks[-1]]))
+    assert read_image_hw(path) == (2, 3)
+    np.testing.assert_array_equal(read_image_bgr(path), UPRIGHT[:, :, ::-1])
+
+
+def test_the_size_of_a_png_is_told_without_decoding_it(tmp_path: Path):
+    """100,000 pictures in 15 s allow no decoding: pixels that cannot be decoded must not matter here."""
+    path = tmp_path / "a.png"
+    Image.fromarray(UPRIGHT).save(path)
+    chunks = png_chunks(path.read_bytes())
+    damaged = [chunk[:8] + b"x" * (len(chunk) - 8) if chunk[4:8] == b"IDAT" else chunk for chunk in chunks]
+    path.write_bytes(path.read_bytes()[:8] + b"".join(damaged))
+    assert read_image_hw(path) == (2, 3)
+    with pytest.raises(ImageError):
+        read_image_bgr(path)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path: Path, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(UPRIGHT).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image_bgr(tmp_path / "a.png"), UPRIGHT[:, :, ::-1])
+
+
+def one_colour(mode: str, colour: object) -> Image.Image:
+    return Image.new(mode, (3, 2), colour)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "bgr"),
+    [
+        pytest.param(one_colour("RGB", (1, 2, 3)), "png", (3, 2, 1), id="rgb"),
+        pytest.param(one_colour("L", 7), "png", (7, 7, 7), id="grey"),
+        pytest.param(one_colour("LA", (7, 0)), "png", (7, 7, 7), id="grey, transparent"),
+        pytest.param(one_colour("1", 1), "png", (255, 255, 255), id="one bit"),
+        pytest.param(one_colour("RGBA", (1, 2, 3, 0)), "png", (3, 2, 1), id="rgba, transparent"),
+        pytest.param(one_colour("RGB", (9, 90, 200)).quantize(2), "png", (200, 90, 9), id="palette"),
+        pytest.param(one_colour("RGB", (9, 90, 200)).quantize(2), "gif", (200, 90, 9), id="gif"),
+        pytest.param(one_colour("CMYK", (0, 0, 0, 0)), "tif", (255, 255, 255), id="cmyk white"),
+        pytest.param(one_colour("CMYK", (0, 255, 255, 0)), "tif", (0, 0, 255), id="cmyk red"),
+        pytest.param(Image.fromarray(np.full((2, 3), 0xABCD, np.uint16)), "png", (0xAB,) * 3, id="16-bit grey"),
+        pytest.param(Image.fromarray(np.full((2, 3), 0x00FF, np.uint16)), "tif", (0,) * 3, id="16-bit, dark"),
+        pytest.param(one_colour("RGB", (1, 2, 3)), "bmp", (3, 2, 1), id="bmp"),
+    ],
+)
+def test_every_kind_of_picture_becomes_bgr(tmp_path: Path, image: Image.Image, suffix: str, bgr: tuple[int, int, int]):
+    path = tmp_path / f"a.{suffix}"
+    image.save(path)
+    found = read_image_bgr(path)
+    assert found.dtype == np.uint8
+    assert found.flags["C_CONTIGUOUS"]
+    np.testing.assert_array_equal(found, np.broadcast_to(np.array(bgr, np.uint8), (2, 3, 3)))
+    assert read_image_hw(path) == (2, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF89a"])
+def test_files_that_are_no_pictures(tmp_path: Path, content: bytes):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    for read in (read_image_hw, read_image_bgr):
+        with pytest.raises(ImageError, match=r"a.jpg: cannot be read as a picture .*; replace or remove it$"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", ["gone.jpg", "folder", "nul\0.jpg", "x" * 300])
+def test_paths_that_are_no_files(tmp_path: Path, name: str):
+    (tmp_path / "folder").mkdir()
+    for read in (read_image_hw, read_image_bgr):
+        with pytest.raises(ImageError):
+            read(tmp_path / name)
+
+
+def test_a_truncated_picture_has_a_size_and_no_pixels(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3)).astype(np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:1500])
+    assert read_image_hw(path) == (64, 48)
+    with pytest.raises(ImageError, match="truncated"):
+        read_image_bgr(path)
+
+
+def test_whatever_bytes_are_damaged_nothing_but_an_image_error_comes_out(tmp_path: Path):
+    generator = random.Random(1)
+    originals = list(_originals())
+    path = tmp_path / "damaged"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PIL warns of odd EXIF, which is not at stake here
+        for _ in range(400):
+            content = bytearray(generator.choice(originals))
+            for _ in range(generator.choice([1, 1, 2, 5, 20])):
+                place = generator.randrange(min(len(content), generator.choice([60, 10**6])))
+                content[place] = generator.randrange(256)
+            path.write_bytes(content[: generator.choice([len(content), len(content) // 2])])
+            for read in (read_image_hw, read_image_bgr):
+                try:
+                    read(path)
+                except ImageError:
+                    continue
+
+
+def _originals() -> list[bytes]:
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 30, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    contents = []
+    for kind in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP"):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, kind, **({"exif": exif.tobytes()} if kind in ("JPEG", "PNG") else {}))
+        contents.append(buffer.getvalue())
+    return contents

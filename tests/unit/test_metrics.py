@@ -1,0 +1,107 @@
+"""COCO metrics on sets small enough to work out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ymir_detectron2.dataset.coco_json import load_coco_json, write_coco_json
+from ymir_detectron2.dataset.records import Record
+from ymir_detectron2.errors import DatasetError
+from ymir_detectron2.evaluation.metrics import ImageResult, Metrics, evaluate_boxes
+
+NAMES = ("cat", "dog")
+BOX = (10.0, 20.0, 20.0, 30.0)
+
+
+def picture(*objects: tuple[int, tuple[float, ...]]) -> Record:
+    boxes = np.array([box for _, box in objects], dtype=np.float32).reshape(-1, 4)
+    return Record(Path("/a b/ü.jpg"), 100, 80, boxes, np.array([class_id for class_id, _ in objects], dtype=np.int32))
+
+
+def result(image_id: int, *found: tuple[int, float, tuple[float, ...]]) -> ImageResult:
+    return ImageResult(
+        image_id,
+        np.array([box for _, _, box in found], dtype=np.float32).reshape(-1, 4),
+        np.array([score for _, score, _ in found], dtype=np.float32),
+        np.array([class_id for class_id, _, _ in found], dtype=np.int64),
+    )
+
+
+def measure(tmp_path: Path, pictures: list[Record], results: list[ImageResult]) -> Metrics:
+    write_coco_json(tmp_path / "val.json", pictures, NAMES)
+    return evaluate_boxes(tmp_path / "val.json", results, NAMES)
+
+
+def test_everything_found_is_one(tmp_path: Path):
+    found = measure(tmp_path, [picture((0, BOX), (1, BOX))], [result(1, (0, 0.9, BOX), (1, 0.3, BOX))])
+    assert (found.ap, found.ap50, found.ap75, found.ar100) == pytest.approx((1, 1, 1, 1))
+    assert found.ap_by_class == pytest.approx({"cat": 1, "dog": 1})
+
+
+@pytest.mark.parametrize(
+    ("pictures", "results"),
+    [
+        pytest.param([picture((0, BOX))], [result(1)], id="no prediction"),
+        pytest.param([picture((0, BOX))], [], id="no picture judged"),
+        pytest.param([picture()], [result(1, (0, 0.9, BOX))], id="no labelled object"),
+        pytest.param([picture()], [result(1)], id="nothing at all"),
+        pytest.param([picture((0, BOX))], [result(1, (1, 0.9, BOX))], id="wrong class"),
+        pytest.param([picture((0, BOX))], [result(1, (0, 0.9, (40, 40, 50, 50)))], id="wrong place"),
+    ],
+)
+def test_nothing_found_is_zero_and_no_error(tmp_path: Path, pictures: list[Record], results: list[ImageResult]):
+    found = measure(tmp_path, pictures, results)
+    assert (found.ap, found.ap50, found.ap75, found.ar100) == (0, 0, 0, 0)
+
+
+def test_the_mean_is_over_classes_with_labelled_objects(tmp_path: Path):
+    one_of_two = measure(tmp_path, [picture((0, BOX), (1, BOX))], [result(1, (0, 0.9, BOX))])
+    assert one_of_two.ap50 == pytest.approx(0.5)
+    assert one_of_two.ap50_by_class == pytest.approx({"cat": 1, "dog": 0})
+    one_of_one = measure(tmp_path, [picture((0, BOX))], [result(1, (0, 0.9, BOX))])
+    assert one_of_one.ap50 == pytest.approx(1)
+    assert one_of_one.ap_by_class == pytest.approx({"cat": 1})
+
+
+def test_overlap_decides_at_how_many_thresholds_a_box_counts(tmp_path: Path):
+    """6.2 of 10 rows: IoU 0.62, at or above 0.50, 0.55 and 0.60, three of COCO's ten thresholds."""
+    found = measure(tmp_path, [picture((0, BOX))], [result(1, (0, 0.9, (10, 20, 20, 26.2)))])
+    assert (found.ap, found.ap50, found.ap75, found.ar100) == pytest.approx((0.3, 1, 0, 0.3))
+
+
+def test_a_picture_that_was_not_judged_does_not_count_as_missed(tmp_path: Path):
+    found = measure(tmp_path, [picture((0, BOX)), picture((0, BOX))], [result(2, (0, 0.9, BOX))])
+    assert found.ap50 == pytest.approx(1)
+
+
+def test_a_false_box_above_the_true_one_halves_the_precision(tmp_path: Path):
+    found = measure(tmp_path, [picture((0, BOX))], [result(1, (0, 0.9, (60, 60, 70, 70)), (0, 0.5, BOX))])
+    assert found.ap50 == pytest.approx(0.5)
+
+
+def test_coco_json_comes_back_as_it_was_written(tmp_path: Path):
+    pictures = [picture(), picture((1, (0, 0, 33.5, 7)), (0, BOX)), picture((0, BOX)), picture()]
+    write_coco_json(tmp_path / "a.json", pictures, NAMES)
+    found = load_coco_json(tmp_path / "a.json")
+    assert found.class_names == NAMES
+    assert found.image_paths == ("/a b/ü.jpg",) * 4
+    assert found.image_hw.tolist() == [[80, 100]] * 4
+    for index, record in enumerate(pictures):
+        boxes, classes = found.objects(index)
+        np.testing.assert_array_equal(boxes, record.boxes_xyxy)
+        np.testing.assert_array_equal(classes, record.classes)
+
+
+def test_a_set_without_pictures_comes_back(tmp_path: Path):
+    write_coco_json(tmp_path / "a.json", [], NAMES)
+    assert len(load_coco_json(tmp_path / "a.json")) == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": [], "annotations": [{}]}'])
+def test_another_json_file_is_refused(tmp_path: Path, text: str):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DatasetError, match="is not the COCO file"):
+        load_coco_json(tmp_path / "a.json")

@@ -1,0 +1,95 @@
+"""The schedule of a config fitted to a run, and the learning rate of single steps, worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.retinanet.config import Config
+from ymir_detectron2.training.schedule import check_schedule, fit_schedule, learning_rate_factor
+
+
+def config(**values: Any) -> Config:
+    return Config.default().merged({key.replace("__", "."): value for key, value in values.items()}, "test")
+
+
+PUBLISHED = config(SOLVER__MAX_ITER=90000, SOLVER__STEPS=[60000, 80000], SOLVER__WARMUP_ITERS=1000)
+
+
+@pytest.mark.parametrize(
+    ("max_iter", "steps", "warmup", "period"),
+    [
+        pytest.param(90000, (60000, 80000), 1000, 9000, id="as published"),
+        pytest.param(900, (600, 800), 10, 90, id="a hundredth"),
+        pytest.param(180000, (120000, 160000), 2000, 18000, id="twice"),
+        pytest.param(5, (3, 4), 0, 1, id="five steps"),
+        pytest.param(1, (1, 1), 0, 1, id="one step"),
+    ],
+)
+def test_every_part_of_the_schedule_keeps_its_share(max_iter: int, steps: tuple, warmup: int, period: int):
+    fitted = fit_schedule(PUBLISHED, max_iter)
+    assert fitted["SOLVER.MAX_ITER"] == max_iter
+    assert fitted["SOLVER.STEPS"] == steps
+    assert fitted["SOLVER.WARMUP_ITERS"] == warmup
+    assert fitted["TEST.EVAL_PERIOD"] == fitted["SOLVER.CHECKPOINT_PERIOD"] == period
+
+
+def test_a_period_of_the_config_is_stretched_too():
+    assert fit_schedule(PUBLISHED.merged({"TEST.EVAL_PERIOD": 30000}, "test"), 900)["TEST.EVAL_PERIOD"] == 300
+
+
+HUNDRED = config(
+    SOLVER__MAX_ITER=100, SOLVER__STEPS=[60, 80], SOLVER__WARMUP_ITERS=10, SOLVER__WARMUP_FACTOR=0.1, SOLVER__GAMMA=0.1
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [
+        (0, 0.1),
+        (5, 0.55),  # half-way from 0.1 to 1
+        (9, 0.91),
+        (10, 1.0),
+        (59, 1.0),
+        (60, 0.1),
+        (79, 0.1),
+        (80, 0.01),
+        (99, 0.01),
+    ],
+)
+def test_linear_warm_up_then_steps(step: int, factor: float):
+    assert learning_rate_factor(HUNDRED, step) == pytest.approx(factor)
+
+
+def test_constant_warm_up():
+    constant = HUNDRED.merged({"SOLVER.WARMUP_METHOD": "constant"}, "test")
+    assert [learning_rate_factor(constant, step) for step in (0, 9, 10)] == pytest.approx([0.1, 0.1, 1.0])
+
+
+def test_warm_up_ends_where_the_schedule_is_by_then():
+    """A decay at step 5 lies inside the warm-up, which therefore leads from 0.1 to 0.1."""
+    early = HUNDRED.merged({"SOLVER.STEPS": [5]}, "test")
+    assert [learning_rate_factor(early, step) for step in (0, 5, 9, 10)] == pytest.approx([0.1] * 4)
+
+
+def test_no_warm_up():
+    assert learning_rate_factor(HUNDRED.merged({"SOLVER.WARMUP_ITERS": 0}, "test"), 0) == 1.0
+
+
+def test_cosine():
+    cosine = HUNDRED.merged({"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR", "SOLVER.WARMUP_ITERS": 0}, "test")
+    found = [learning_rate_factor(cosine, step) for step in (0, 25, 50, 100)]
+    assert found == pytest.approx([1.0, 0.5 + 0.5 * 0.5**0.5, 0.5, 0.0])
+    raised = cosine.merged({"SOLVER.BASE_LR": 0.1, "SOLVER.BASE_LR_END": 0.01}, "test")
+    assert learning_rate_factor(raised, 100) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("SOLVER.MAX_ITER", 0), ("SOLVER.IMS_PER_BATCH", 0), ("TEST.EVAL_PERIOD", -1)]
+)
+def test_numbers_that_no_run_can_have(key: str, value: int):
+    with pytest.raises(ConfigError, match=f"{key}: must be at least .*, found {value}"):
+        check_schedule(HUNDRED.merged({key: value}, "test"))
+    check_schedule(HUNDRED)

@@ -1,0 +1,111 @@
+"""The model that a task starts from: weights, their config.yaml, and the class names they were trained for.
+
+    YMIR 1.1, 1.2:    /in/models/<file>                     listed in pretrained_model_params or model_params_path
+    YMIR >= 1.3:      /in/models/<stage>/<file>             likewise
+    all versions:     /in/models/ymir-info.yaml             executor_config.class_names, best_stage_name
+    the verifier:     every file of /out/models at the top, result.yaml among them
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+from ..errors import ConfigError, ModelError, briefly
+from .task import Task, load_yaml_mapping
+
+WEIGHT_SUFFIXES = (".pth", ".pkl")
+CONFIG_SUFFIXES = (".yaml", ".yml")
+_NOT_CONFIGS = ("ymir-info.yaml", "result.yaml")
+_DAMAGED = "the model package is damaged; export or train it again"
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """Where one trained model lies."""
+
+    weights: Path
+    config: Path | None
+    """detectron2 configuration beside the weights; None where only weights were given."""
+    class_names: tuple[str, ...] | None
+    """As ymir-info.yaml tells them; the checkpoint itself may know better."""
+    source: str
+    """Which key named it, for the log."""
+
+
+def find_model_package(task: Task, key: str) -> ModelPackage | None:
+    """The model that `key` of config.yaml names, or None where the key is absent or empty.
+
+    Args:
+        key: "pretrained_model_params" (training) or "model_params_path" (mining, inference).
+
+    Raises:
+        ConfigError: the key does not hold a list of paths.
+        ModelError: files are named, but none of them is a weight file, or several are and nothing says which is best.
+    """
+    paths = [task.paths.resolve(path) for path in _listed(task.config.get(key) or [], key)]
+    if not paths:
+        return None
+    weights = _choose_weights(paths, key, task.input_models_dir)
+    return ModelPackage(
+        weights=weights,
+        config=_choose_config(weights, paths),
+        class_names=_trained_class_names(task.input_models_dir / "ymir-info.yaml"),
+        source=key,
+    )
+
+
+def _listed(value: Any, key: str) -> list[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"config.yaml: {key} must be a list of paths, found {briefly(value)}; choose the model again")
+    return names
+
+
+def _trained_class_names(info_file: Path) -> tuple[str, ...] | None:
+    config = _read_if_there(info_file).get("executor_config") or {}
+    names = config.get("class_names") or [] if isinstance(config, dict) else config
+    if not isinstance(names, list):
+        raise ModelError(f"{info_file}: executor_config tells no class_names; {_DAMAGED}")
+    return tuple(str(name) for name in names) or None
+
+
+def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
+    candidates = sorted(path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
+    if not candidates:
+        named = ", ".join(str(path) for path in paths)
+        raise ModelError(f"{key}: no .pth or .pkl file among {named}; choose a model that this image trained")
+    if len(candidates) == 1:
+        return candidates[0]
+    best_name = _best_stage_name([models_dir, *{path.parent for path in candidates}])
+    for path in candidates:
+        if best_name and best_name in (path.stem, path.parent.name):
+            return path
+    named = ", ".join(str(path) for path in candidates)
+    raise ModelError(f"{key}: which of {named} is meant? No result.yaml or ymir-info.yaml says; list one of them")
+
+
+def _best_stage_name(folders: list[Path]) -> str | None:
+    """What the training run said was best. The age of a file says nothing: unpacking sets it anew."""
+    for folder in folders:
+        for name in ("ymir-info.yaml", "result.yaml"):
+            content = _read_if_there(folder / name)
+            if content.get("best_stage_name"):
+                return str(content["best_stage_name"])
+            # result.yaml for YMIR 1.1 lists the files of the best stage and nothing else
+            for file in content.get("model") or []:
+                if Path(str(file)).suffix in WEIGHT_SUFFIXES:
+                    return Path(str(file)).stem
+    return None
+
+
+def _choose_config(weights: Path, paths: list[Path]) -> Path | None:
+    beside = [weights.with_name("config.yaml"), *(path for path in paths if path.suffix in CONFIG_SUFFIXES)]
+    return next((path for path in beside if path.is_file() and path.name not in _NOT_CONFIGS), None)
+
+
+def _read_if_there(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    return load_yaml_mapping(path, ModelError, _DAMAGED)

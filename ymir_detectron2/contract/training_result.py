@@ -1,0 +1,100 @@
+"""result.yaml: the trained models, in the order of training. Rewritten after every stage, so that none is ever lost.
+
+    protocol_version present:   model_stages: {iter_0000100: {stage_name, files, timestamp, mAP}}, best_stage_name
+    absent (YMIR <= 1.2):       model: [files of the best stage], map
+
+All files lie flat in /out/models under names that no other stage uses: every release finds them there (contract, 3.2).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping
+
+import yaml
+
+from ..atomic_file import atomic_write
+
+STAGES_KEPT = 10  # and the best one; the platform's own SDK keeps as many
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One checkpoint that the platform can offer to its user."""
+
+    name: str
+    """A Python identifier, unique in the task, at most 100 characters."""
+    files: tuple[str, ...]
+    """Names in /out/models."""
+    map50: float
+    """AP at IoU 0.5 averaged over classes, in [0, 1]; NaN and the like count as 0."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further fields that the platform knows: mAR, boxAP in [0, 1], tp, fp, fn."""
+    timestamp_s: int = field(default_factory=lambda: int(time.time()))
+
+
+class TrainingResult:
+    """Keeps result.yaml and the weight files beside it in step: the latest ten stages and the best one."""
+
+    def __init__(self, models_dir: Path, result_file: Path, *, writes_stages: bool) -> None:
+        self._models_dir = models_dir
+        self._result_file = result_file
+        self._writes_stages = writes_stages
+        self._stages: list[Stage] = []
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return tuple(self._stages)
+
+    def best(self) -> Stage:
+        """The stage with the highest AP50; of equals, the latest."""
+        return max(reversed(self._stages), key=lambda stage: _rate(stage.map50))
+
+    def add(self, stage: Stage) -> None:
+        """Offer a stage whose files are already written, then remove the files of those that are no longer kept."""
+        self._stages = [kept for kept in self._stages if kept.name != stage.name] + [stage]
+        best = self.best()
+        kept = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
+        dropped = [old for old in self._stages if old not in kept]
+        self._stages = kept
+        self._write(best)
+        self._remove_files(dropped)
+
+    def _write(self, best: Stage) -> None:
+        content = self._with_stages(best) if self._writes_stages else self._legacy(best)
+        with atomic_write(self._result_file) as file:
+            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+
+    def _with_stages(self, best: Stage) -> dict[str, Any]:
+        return {
+            "best_stage_name": best.name,
+            "mAP": _rate(best.map50),
+            "model_stages": {
+                stage.name: {
+                    "stage_name": stage.name,
+                    "files": list(stage.files),
+                    "timestamp": stage.timestamp_s,
+                    "mAP": _rate(stage.map50),
+                    **{name: _rate(value) for name, value in stage.metrics.items()},
+                }
+                for stage in self._stages
+            },
+            "evaluate_config": {"iou_thr": 0.5},
+        }
+
+    @staticmethod
+    def _legacy(best: Stage) -> dict[str, Any]:
+        return {"model": list(best.files), "map": _rate(best.map50)}
+
+    def _remove_files(self, dropped: list[Stage]) -> None:
+        needed = {name for stage in self._stages for name in stage.files}
+        for name in {name for stage in dropped for name in stage.files} - needed:
+            (self._models_dir / name).unlink()
+
+
+def _rate(value: float) -> float:
+    """A number that the platform accepts: it refuses a whole model for one NaN."""
+    return float(min(max(value, 0.0), 1.0)) if math.isfinite(value) else 0.0

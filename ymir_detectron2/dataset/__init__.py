@@ -1,0 +1,1 @@
+"""From YMIR's index files to COCO JSON, and from picture files to arrays."""

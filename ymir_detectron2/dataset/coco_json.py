@@ -1,0 +1,98 @@
+"""COCO JSON, the form in which both engines take a dataset: written once per task, read by every process.
+
+Category id = class index + 1. `file_name` is the whole path. Boxes are x, y, w, h in pixels, continuous.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Iterable, NamedTuple, Sequence
+
+import numpy as np
+
+from ..atomic_file import atomic_write
+from ..errors import DatasetError
+from .records import Record
+
+
+class CocoDataset(NamedTuple):
+    """A set in columns: a million boxes as Python objects would take a gigabyte.
+
+    N pictures, M boxes of all pictures together.
+    """
+
+    class_names: tuple[str, ...]
+    image_paths: tuple[str, ...]
+    image_hw: np.ndarray
+    """(N, 2) int32: height, width."""
+    box_starts: np.ndarray
+    """(N + 1,) int64: the boxes of picture i are rows box_starts[i] to box_starts[i + 1]."""
+    boxes_xyxy: np.ndarray
+    """(M, 4) float32 in pixels, x2 and y2 exclusive."""
+    classes: np.ndarray
+    """(M,) int64, 0-based."""
+
+    def __len__(self) -> int:
+        return len(self.image_paths)
+
+    def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (G, 4) and classes (G,) of one picture."""
+        rows = slice(self.box_starts[index], self.box_starts[index + 1])
+        return self.boxes_xyxy[rows], self.classes[rows]
+
+
+def write_coco_json(path: Path, records: Iterable[Record], class_names: Sequence[str]) -> None:
+    """Write the records as they come; only the text of the boxes is held until the pictures are written."""
+    annotations: list[str] = []
+    count = 0
+    with atomic_write(path) as file:
+        categories = [{"id": index, "name": name} for index, name in enumerate(class_names, start=1)]
+        file.write(f'{{"info": {{}}, "licenses": [], "categories": {json.dumps(categories)},\n"images": [')
+        for image_id, record in enumerate(records, start=1):
+            file.write(
+                f'{"," if image_id > 1 else ""}\n{{"id": {image_id}, "file_name": {json.dumps(str(record.image_path))},'
+                f' "width": {record.width}, "height": {record.height}}}'
+            )
+            if len(record.classes):
+                annotations.append(_annotations_json(image_id, count, record))
+                count += len(record.classes)
+        file.write('],\n"annotations": [\n' + ",\n".join(annotations) + "]}\n")
+
+
+def _annotations_json(image_id: int, boxes_before: int, record: Record) -> str:
+    lines = []
+    rows = zip(record.boxes_xyxy.tolist(), record.classes.tolist())
+    for annotation_id, ((x1, y1, x2, y2), class_id) in enumerate(rows, start=boxes_before + 1):
+        width, height = x2 - x1, y2 - y1
+        lines.append(
+            f'{{"id": {annotation_id}, "image_id": {image_id}, "category_id": {class_id + 1}, "iscrowd": 0,'
+            f' "bbox": [{x1:.9g}, {y1:.9g}, {width:.9g}, {height:.9g}], "area": {width * height:.9g}}}'
+        )
+    return ",\n".join(lines)
+
+
+def load_coco_json(path: Path) -> CocoDataset:
+    """Read what `write_coco_json` wrote.
+
+    Raises:
+        DatasetError: the file cannot be read or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images, annotations = content["images"], content["annotations"]
+        image_ids = np.array([annotation["image_id"] for annotation in annotations], dtype=np.int64)
+        boxes_xywh = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float32).reshape(-1, 4)
+        classes = np.array([annotation["category_id"] - 1 for annotation in annotations], dtype=np.int64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: is not the COCO file that this executor writes ({error!r}); run again") from error
+    boxes_xyxy = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
+    return CocoDataset(
+        class_names=tuple(category["name"] for category in content["categories"]),
+        image_paths=tuple(image["file_name"] for image in images),
+        image_hw=np.array([(image["height"], image["width"]) for image in images], dtype=np.int32).reshape(-1, 2),
+        # annotations stand in the order of their pictures, whose ids count from 1
+        box_starts=np.searchsorted(image_ids, np.arange(1, len(images) + 2)),
+        boxes_xyxy=boxes_xyxy,
+        classes=classes,
+    )

@@ -1,0 +1,1 @@
+"""Detectors behind one interface: `base` defines it, one file per engine implements it."""

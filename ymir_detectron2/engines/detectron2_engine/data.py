@@ -1,0 +1,91 @@
+"""Our COCO files in detectron2's catalogs, and its training loader over them, which survives damaged pictures."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog, build_detection_train_loader
+from detectron2.data import transforms as T
+from detectron2.data.datasets import register_coco_instances
+from detectron2.structures import Boxes, Instances
+
+from ...contract.findings import Findings
+from ...dataset.image_reading import read_image_bgr
+from ...errors import ImageError
+from ...training.pictures import UnreadablePicture, readable_batches
+from ..base import TrainJob
+
+TRAIN_SET, VAL_SET = "ymir_train", "ymir_val"
+
+Sample = Dict[str, Any]  # one picture as detectron2's models take it: image, height, width, instances
+
+
+def register_sets(job: TrainJob) -> None:
+    """Make both sets known under `ymir_train` and `ymir_val`, with their class names."""
+    for name, path in ((TRAIN_SET, job.train_json), (VAL_SET, job.val_json)):
+        if name in DatasetCatalog.list():  # of an earlier job of this process
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+        register_coco_instances(name, {"thing_classes": list(job.class_names)}, str(path), "")
+
+
+class Mapper(DatasetMapper):
+    """detectron2's augmentations on pictures read as everywhere in this project: upright, 16 bits scaled to 8."""
+
+    def __call__(self, dataset_dict: Sample) -> Sample:
+        try:
+            image_bgr = read_image_bgr(Path(dataset_dict["file_name"]))
+        except ImageError as error:
+            return _damaged(dataset_dict, str(error))
+        if image_bgr.shape[:2] != (dataset_dict["height"], dataset_dict["width"]):
+            return _damaged(dataset_dict, f"{dataset_dict['file_name']}: its size changed since the task began")
+        sample: Sample = copy.deepcopy(dataset_dict)
+        view = T.AugInput(image_bgr if self.image_format == "BGR" else image_bgr[:, :, ::-1])
+        transforms = self.augmentations(view)
+        self._transform_annotations(sample, transforms, view.image.shape[:2])
+        # an array goes through a pipe; a tensor would need /dev/shm, which a container has 64 MB of
+        sample["image"] = np.ascontiguousarray(view.image.transpose(2, 0, 1))
+        return sample
+
+
+class ReadableLoader:
+    """detectron2's loader without the pictures that cannot be decoded."""
+
+    def __init__(self, cfg: CfgNode, *, may_skip_a_batch: bool) -> None:
+        """
+        Args:
+            may_skip_a_batch: False where other processes would wait for this one.
+        """
+        self.skipped = Findings()
+        self._loader = build_detection_train_loader(cfg, mapper=Mapper(cfg, is_train=True))
+        self._blank = None if may_skip_a_batch else blank_picture()
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        batches: Iterable[list[Sample | UnreadablePicture]] = (
+            [_as_tensor(item) for item in batch] for batch in self._loader
+        )
+        return readable_batches(batches, self.skipped, self._blank)
+
+
+def _damaged(dataset_dict: Sample, reason: str) -> Sample:
+    """A sample that the loader can still sort by shape."""
+    return {"height": dataset_dict["height"], "width": dataset_dict["width"], "unreadable": reason}
+
+
+def _as_tensor(sample: Sample) -> Sample | UnreadablePicture:
+    if "unreadable" in sample:
+        return UnreadablePicture(sample["unreadable"])
+    return {**sample, "image": torch.from_numpy(sample["image"])}
+
+
+def blank_picture() -> Sample:
+    """A small picture without objects, for a process whose share of a batch cannot be read."""
+    instances = Instances((64, 64))
+    instances.gt_boxes = Boxes(torch.zeros((0, 4)))
+    instances.gt_classes = torch.zeros(0, dtype=torch.int64)
+    return {"image": torch.zeros((3, 64, 64), dtype=torch.uint8), "height": 64, "width": 64, "instances": instances}

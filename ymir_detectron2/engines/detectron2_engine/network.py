@@ -1,0 +1,69 @@
+"""A network as detectron2 builds it, and weights into it without running anything that a file asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+import torch
+from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
+from detectron2.modeling import RetinaNet, build_model
+from torch import Tensor, nn
+
+from ...errors import ConfigError
+from ...retinanet.checkpoint import LoadReport, load_weights
+from .configuration import Detectron2Config
+
+CLASS_LAYERS = ("head.cls_score.", "roi_heads.box_predictor.")
+
+_PYRAMID = "backbone.bottom_up."
+
+
+def build_network(cfg: Detectron2Config, device: torch.device, autocast_dtype: torch.dtype | None) -> nn.Module:
+    """Build the network on its device, with freshly drawn weights.
+
+    Raises:
+        ConfigError: detectron2 cannot build it, or the CPU cannot run it in this precision.
+    """
+    if autocast_dtype is not None and device.type == "cpu" and cfg["MODEL.META_ARCHITECTURE"] != "RetinaNet":
+        raise ConfigError("precision: bf16 on the CPU works for RetinaNet alone; use fp32 or auto")
+    try:
+        model: nn.Module = build_model(cfg.merged({"MODEL.DEVICE": str(device)}, "the device").node())
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        finding = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"detectron2 cannot build this network ({finding}); correct config_file or args_options"
+        ) from error
+    if any(cfg["MODEL.RESNETS.DEFORM_ON_PER_STAGE"]):
+        return model  # detectron2's deformable convolutions want plain strides
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def train_in(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Make the forward pass of a training step run in `dtype`.
+
+    The losses of a RetinaNet stay in fp32, as in the other engine. Other networks run under autocast as a whole, as
+    detectron2's AMPTrainer does it.
+    """
+    autocast = torch.autocast(device.type, dtype=dtype)
+    if not isinstance(model, RetinaNet):
+        model.forward = autocast(model.forward)  # type: ignore[method-assign]
+        return
+    head = autocast(model.head.forward)
+    model.backbone.forward = autocast(model.backbone.forward)
+    model.head.forward = lambda features: tuple([level.float() for level in levels] for levels in head(features))
+
+
+def fill_network(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> LoadReport:
+    """Copy what fits; see `retinanet.loading.load_weights`."""
+    if isinstance(model, RetinaNet):
+        return load_weights(model, state_dict, source)
+    return load_weights(model, _renamed(model, state_dict), source, backbone="backbone.")
+
+
+def _renamed(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """ImageNet weights under this network's names: C4 has res5 in its head, DC5 has no pyramid around the backbone."""
+    own: dict[str, Any] = model.state_dict()
+    if any(name in own for name in state_dict):
+        return state_dict
+    bare = {name[len(_PYRAMID) :] if name.startswith(_PYRAMID) else name: tensor for name, tensor in state_dict.items()}
+    return align_and_update_state_dicts(own, bare, c2_conversion=False)  # type: ignore[no-any-return]

@@ -1,0 +1,137 @@
+"""detectron2's DefaultTrainer on our sets, on our processes, watched by our `TrainingRun`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import time
+import weakref
+from typing import Any
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, HookBase, hooks
+from detectron2.engine.train_loop import AMPTrainer, SimpleTrainer, TrainerBase
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ...contract.findings import Findings
+from ...errors import ConfigError, NonFiniteLossError
+from ...training import processes
+from ...training.loop import StepStats, require_finite
+from ...training.optimizer import gradient_norm
+from ...training.run import TrainingRun
+from .data import ReadableLoader
+
+# it logs the traceback of whatever ends a training, also of a stop on request; ours is told at the end of the task
+logging.getLogger("detectron2.engine.train_loop").addFilter(lambda record: not record.exc_info)
+
+
+class Trainer(DefaultTrainer):
+    """DefaultTrainer with its solver, schedule, loader and PreciseBN; stages take the place of its other hooks."""
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, device: torch.device, run: TrainingRun) -> None:
+        """
+        Args:
+            model: with its initial weights, on `device`. DefaultTrainer itself would build one, and would take the
+                number of a process for that of its GPU, which fails on the CPU and for gpu_id 2,3.
+        """
+        TrainerBase.__init__(self)
+        self.cfg = cfg
+        self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        optimizer = self.build_optimizer(cfg, model)
+        self._loader = self.build_train_loader(cfg)
+        kind = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        self._trainer = kind(_data_parallel(model, device), self._loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = DetectionCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self._gradient_norm = math.nan
+        self._watch_gradient(optimizer, scaled=cfg.SOLVER.AMP.ENABLED)
+        self.register_hooks([*self.build_hooks(), _Report(run)])
+
+    @property
+    def skipped(self) -> Findings:
+        """Pictures whose pixels could not be read."""
+        return self._loader.skipped
+
+    @property
+    def gradient_norm(self) -> float:
+        """Of the latest step, before clipping."""
+        return self._gradient_norm
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> ReadableLoader:
+        return ReadableLoader(cfg, may_skip_a_batch=processes.world_size() == 1)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
+        # in a run of few steps several decays fall on one step or on its end, which detectron2 does not accept
+        fitting = cfg.clone()
+        fitting.defrost()
+        fitting.SOLVER.STEPS = tuple(sorted({step for step in cfg.SOLVER.STEPS if 0 < step < cfg.SOLVER.MAX_ITER}))
+        try:
+            return super().build_lr_scheduler(fitting, optimizer)
+        except (AssertionError, ValueError) as error:
+            raise ConfigError(f"SOLVER: detectron2 cannot make this schedule ({error}); correct its keys") from error
+
+    def build_hooks(self) -> list[HookBase]:
+        """Keep what changes the weights; checkpoints, evaluations and curves are ours."""
+        return [hook for hook in super().build_hooks() if isinstance(hook, (hooks.LRScheduler, hooks.PreciseBN))]
+
+    def build_writers(self) -> list[Any]:
+        return []
+
+    def train(self) -> None:
+        """Run the whole schedule.
+
+        Raises:
+            NonFiniteLossError: before the weights are touched by it.
+        """
+        try:
+            super().train()
+        except FloatingPointError as error:
+            finding = " ".join(str(error).split())
+            raise NonFiniteLossError(
+                f"step {self.iter + 1}: {finding}; the weights before this step are kept;"
+                " lower learning_rate or raise SOLVER.WARMUP_ITERS and start again"
+            ) from error
+
+    def _watch_gradient(self, optimizer: torch.optim.Optimizer, *, scaled: bool) -> None:
+        """Look at the gradient before it moves the weights; `scaled`: the scaler of fp16 judges infinities itself."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        take_step = optimizer.step
+
+        @functools.wraps(take_step)
+        def checked_step(*args: Any, **kwargs: Any) -> Any:
+            self._gradient_norm = float(gradient_norm(parameters))
+            if not scaled:
+                require_finite(self.iter + 1, self._gradient_norm, f"the norm of the gradient is {self._gradient_norm}")
+            return take_step(*args, **kwargs)
+
+        optimizer.step = checked_step  # type: ignore[method-assign]
+
+
+class _Report(HookBase):
+    """Tells the run of every step; comes after the hooks that still change the weights."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self._run = run
+
+    def before_step(self) -> None:
+        self._start_s = time.perf_counter()
+
+    def after_step(self) -> None:
+        seconds = time.perf_counter() - self._start_s
+        latest = {name: value for name, (value, _) in self.trainer.storage.latest().items()}
+        losses = {name: value for name, value in latest.items() if name.startswith("loss")}
+        step = self.trainer.iter + 1
+        self._run.after_step(StepStats(step, losses, self.trainer.gradient_norm, latest["lr"], seconds))
+
+
+def _data_parallel(model: nn.Module, device: torch.device) -> nn.Module:
+    if processes.world_size() == 1:
+        return model
+    # unlike in DefaultTrainer, the running statistics of the first process go to all: each evaluates the same model
+    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)

@@ -1,0 +1,103 @@
+"""The `torch` engine: RetinaNet in plain PyTorch, trained and run without detectron2."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from ..contract.model_package import ModelPackage
+from ..dataset.coco_json import load_coco_json
+from ..evaluation.metrics import Metrics
+from ..retinanet.checkpoint import load_weights, read_checkpoint
+from ..retinanet.config import Config, load_config
+from ..retinanet.model import RetinaNet, build_retinanet
+from ..retinanet.supported import check_supported
+from ..training import processes
+from ..training.loop import Trainer
+from ..training.run import TrainingRun
+from .base import Detector, DetectorOptions, TrainJob, TrainSummary
+from .devices import autocast_dtype, choose_device, describe_device, loader_workers
+from .packages import class_names_of, config_of, initial_weights, require_complete
+from .precedence import require_free, resolve_config
+from .torch_detector import TorchDetector
+from .validation import evaluate_detector
+
+logger = logging.getLogger(__name__)
+
+_CLASS_LAYERS = ("head.cls_score.",)
+
+
+class TorchEngine:
+    """See `base.Engine`."""
+
+    name = "torch"
+
+    def train(self, job: TrainJob) -> TrainSummary:
+        """Train as `job` says; with several processes, call it in each."""
+        device = choose_device(job.gpu_ids, processes.local_rank())
+        cfg = resolve_config(job, load_config)
+        check_supported(cfg, training=True)
+        dtype = autocast_dtype(job.settings.precision, device)
+        logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
+                    processes.rank() + 1, processes.world_size())  # fmt: skip
+        logger.info("resolved configuration:\n%s", cfg.to_yaml())
+        torch.manual_seed(job.settings.seed)
+        processes.join(device)
+        try:
+            return self._train(job, cfg, device, dtype)
+        finally:
+            processes.leave()
+
+    def _train(
+        self, job: TrainJob, cfg: Config, device: torch.device, dtype: torch.dtype | None
+    ) -> TrainSummary:
+        model = _on_device(build_retinanet(cfg, len(job.class_names)), device)
+        initial = initial_weights(cfg, job, _CLASS_LAYERS)
+        if initial is not None:
+            state_dict, path = initial
+            logger.info("training from %s\n%s", path, load_weights(model, state_dict, str(path)).table())
+        model.train()
+        train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
+        trainer = Trainer(
+            model, cfg, train_set, device=device, autocast_dtype=dtype, seed=job.settings.seed,
+            num_workers=loader_workers(job.settings.num_workers, device),
+        )  # fmt: skip
+        detector = TorchDetector(
+            model, cfg, job.class_names, device=device, autocast_dtype=dtype,
+            score_threshold=cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], batch_size=0,
+        )  # fmt: skip
+
+        def evaluate() -> Metrics:
+            return evaluate_detector(detector, val_set, job)
+
+        with TrainingRun(job, cfg, model.state_dict, evaluate) as run:
+            for stats in trainer.steps():
+                run.after_step(stats)
+        for sentence in trainer.skipped.sentences():
+            logger.warning("training: %s", sentence)
+        return run.summary(describe_device(device))
+
+    def load_detector(self, package: ModelPackage, options: DetectorOptions) -> Detector:
+        """Load a trained model for the classes that it was trained for."""
+        require_free(options.overrides)
+        cfg = load_config(config_of(package)).merged(options.overrides, "args_options")
+        checkpoint = read_checkpoint(package.weights)
+        names = class_names_of(package, checkpoint.metadata, options.class_names)
+        device = choose_device(options.gpu_ids, 0)
+        model = _on_device(build_retinanet(cfg, len(names)), device)
+        require_complete(load_weights(model, checkpoint.state_dict, str(package.weights)), package, len(names))
+        dtype = autocast_dtype(options.settings.precision, device)
+        logger.info("loaded %s (%s) on %s, %s", package.weights, ", ".join(names), describe_device(device),
+                    dtype or "fp32")  # fmt: skip
+        explicit = options.overrides.get("MODEL.RETINANET.SCORE_THRESH_TEST")
+        return TorchDetector(
+            model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size,
+            score_threshold=options.score_threshold if explicit is None
+            else cfg["MODEL.RETINANET.SCORE_THRESH_TEST"],
+        )  # fmt: skip
+
+
+def _on_device(model: RetinaNet, device: torch.device) -> RetinaNet:
+    """Channels last is what tensor cores want, and on the CPU a tenth faster in fp32 and a quarter in bf16."""
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

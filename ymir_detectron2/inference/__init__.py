@@ -1,0 +1,1 @@
+"""A stream of picture paths becomes a stream of detections."""

@@ -1,0 +1,102 @@
+"""Training: index files and settings in, result.yaml with its stages out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+from ..args_options import parse_args_options
+from ..atomic_file import atomic_write
+from ..contract.model_package import find_model_package
+from ..contract.task import Task
+from ..contract.training_result import Stage, TrainingResult
+from ..dataset.conversion import coco_files, convert_task
+from ..engines.base import StageWeights, TrainJob, TrainSummary
+from ..engines.choice import load_engine
+from ..engines.zoo import zoo_folders
+from ..errors import ConfigError
+from ..settings import TrainSettings
+from ..version import PROJECT_DIR
+from .script import TaskRun
+
+logger = logging.getLogger(__name__)
+
+
+def train(run: TaskRun[TrainSettings]) -> None:
+    """Convert the dataset once, train, and pack every stage as soon as it is there."""
+    task, settings = run.task, run.settings
+    options = parse_args_options(settings.args_options)
+    if not task.class_names:
+        raise ConfigError("config.yaml: class_names is missing or empty; list the classes to train")
+    config_file = find_config_file(options.config_file or settings.config_file, run.engine_name)
+    pretrained = find_model_package(task, "pretrained_model_params")
+    files = convert_task(task) if run.is_first_here else coco_files(task)
+
+    engine = load_engine(run.engine_name)  # takes seconds: what is wrong with the files above is known by now
+    result = TrainingResult(task.models_dir, task.training_result, writes_stages=task.writes_stages)
+    job = TrainJob(
+        train_json=files.train,
+        val_json=files.val,
+        class_names=task.class_names,
+        settings=settings,
+        config_file=config_file,
+        overrides=options.values,
+        pretrained=pretrained,
+        weights_folders=weights_folders(),
+        gpu_ids=task.gpu_ids,
+        models_dir=task.models_dir,
+        tensorboard_dir=task.tensorboard_dir,
+        on_progress=run.monitor.report,
+        on_stage=lambda weights: result.add(_as_stage(weights)),
+        stop_requested=run.stop.requested,
+    )
+    summary = engine.train(job)
+    if run.is_main:
+        _write_summary(task, summary, result)
+
+
+def find_config_file(name: str, engine_name: str = "torch") -> Path:
+    """A YAML file by absolute path, below the project or its `configs`, or, for its engine, among detectron2's own.
+
+    Raises:
+        ConfigError: there is none of that name; the nearest ones are named.
+    """
+    own = PROJECT_DIR / "configs"
+    zoo = zoo_folders() if engine_name == "detectron2" else ()
+    in_zoo = name[len("configs/") :] if name.startswith("configs/") else name
+    # an absolute name replaces the folder
+    for path in (PROJECT_DIR / name, own / name, *(folder / in_zoo for folder in zoo)):
+        if os.path.isfile(path):  # noqa: PTH113 - False for a name that no file system allows, where Path raises
+            return path
+    known = sorted(str(file.relative_to(PROJECT_DIR)) for file in own.rglob("*.yaml"))
+    known += sorted(str(file.relative_to(folder)) for folder in zoo for file in folder.rglob("*.yaml"))
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
+    raise ConfigError(f"config_file: {name} does not exist; choose for example {', '.join(near)}")
+
+
+def weights_folders() -> tuple[Path, ...]:
+    """Where published weights are looked for: a folder of the user's, the one in the image, one for downloads."""
+    own = os.environ.get("YMIR_WEIGHTS_DIR")
+    downloads = Path(tempfile.gettempdir()) / "ymir-weights"  # any uid can write there
+    return (*((Path(own),) if own else ()), Path("/weights"), downloads)
+
+
+def _as_stage(weights: StageWeights) -> Stage:
+    metrics = weights.metrics
+    if metrics is None:
+        return Stage(weights.name, weights.files, 0.0)
+    return Stage(weights.name, weights.files, metrics.ap50, {"mAR": metrics.ar100, "boxAP": metrics.ap})
+
+
+def _write_summary(task: Task, summary: TrainSummary, result: TrainingResult) -> None:
+    best = result.best()
+    logger.info(
+        "trained %d steps, %.3f s each, on %s; best stage %s with AP50 %.4f",
+        summary.steps, summary.seconds_per_step, summary.device, best.name, best.map50,
+    )  # fmt: skip
+    with atomic_write(task.output_dir / "train-summary.json") as file:
+        json.dump({**summary._asdict(), "best_stage": best.name, "ap50": best.map50}, file, indent=2)

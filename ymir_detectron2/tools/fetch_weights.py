@@ -1,0 +1,75 @@
+"""Fetch published weights into a folder, for an image that has to start without internet.
+
+    python3 -m ymir_detectron2.tools.fetch_weights --into /weights all|none|NAME[,NAME...]
+
+Files of the model zoo carry the first digits of their MD5 in their name, which is checked. For the ImageNet files no
+checksum is published: their SHA-256 is printed, and compared where `SHA256` below knows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+from typing import Sequence
+
+from ..errors import ConfigError, ExecutorError, NetworkError
+from ..retinanet.weights import resolve_weights
+
+PUBLISHED = {
+    "imagenet-R-50": "detectron2://ImageNetPretrained/MSRA/R-50.pkl",
+    "imagenet-R-101": "detectron2://ImageNetPretrained/MSRA/R-101.pkl",
+    "coco-R-50-1x": "detectron2://COCO-Detection/retinanet_R_50_FPN_1x/190397773/model_final_bfca0b.pkl",
+    "coco-R-50-3x": "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl",
+    "coco-R-101-3x": "detectron2://COCO-Detection/retinanet_R_101_FPN_3x/190397697/model_final_971ab9.pkl",
+}
+"""What the configs of the project start from, and the COCO models themselves."""
+
+SHA256: dict[str, str] = {}
+"""Name to checksum, to be filled from the output of a first run that one trusts."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fetch, check and list; 1 and one sentence on stderr when anything is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", help=f"all, none, or some of {', '.join(PUBLISHED)}")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER")
+    parsed = parser.parse_args(arguments)
+    try:
+        for name in chosen_names(parsed.names):
+            print(f"{_fetch(name, parsed.into)}  {name}", flush=True)
+    except ExecutorError as error:
+        print(f"fetch_weights: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def chosen_names(text: str) -> list[str]:
+    """`all`, `none` or names between commas.
+
+    Raises:
+        ConfigError: there are no weights of that name.
+    """
+    if text in ("all", "none"):
+        return list(PUBLISHED) if text == "all" else []
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in PUBLISHED:
+            raise ConfigError(f"there are no weights called {name!r}; choose all, none or of {', '.join(PUBLISHED)}")
+    return names
+
+
+def _fetch(name: str, folder: Path) -> str:
+    """Download one file unless it is there, and return its SHA-256."""
+    path = resolve_weights(PUBLISHED[name], [folder])
+    if path is None:
+        raise NetworkError(f"{name}: has no address")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if SHA256.get(name, digest) != digest:
+        raise NetworkError(f"{path}: its SHA-256 is {digest}, expected {SHA256[name]}; remove it and fetch again")
+    return digest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Make a YMIR task folder from a Pascal VOC or COCO set, as the platform would mount it.
+
+python3 -m ymir_detectron2.tools.make_task --voc DIR --split train.txt val.txt --out FOLDER
+python3 -m ymir_detectron2.tools.make_task --coco IMAGES --coco-json train.json val.json --out FOLDER
+python3 -m ymir_detectron2.tools.make_task --voc DIR --split train.txt val.txt --out OTHER \\
+    --task mining+infer --model FOLDER/out/models
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any, Sequence
+
+import yaml
+
+from ymir_detectron2.errors import ConfigError, DatasetError, ExecutorError, StorageError
+from ymir_detectron2.tools.coco_source import read_coco
+from ymir_detectron2.tools.packed_model import ModelSource, training_class_names
+from ymir_detectron2.tools.releases import RELEASES
+from ymir_detectron2.tools.task_folder import ANNOTATION_FORMATS, TASKS, LabelledPicture, write_task_folder
+from ymir_detectron2.tools.voc_source import list_voc_images, read_voc
+
+SPLITS = ("train", "val")
+NO_GPU_KEY = "none"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 1 and one sentence on stderr for everything that a user can mend."""
+    logging.basicConfig(format="%(levelname)-8s %(message)s")
+    options = _parser().parse_args(arguments)
+    try:
+        print(make_task(options))
+    except (ExecutorError, OSError) as exc:
+        sentence = StorageError.from_os_error(options.out, exc) if isinstance(exc, OSError) else exc
+        print(f"make_task: {sentence}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_task(options: argparse.Namespace) -> str:
+    """Write the folder that the options describe; return what to tell the user."""
+    model = _model_source(options.model)
+    pretrained = _model_source(options.pretrained)
+    if options.task == "train":
+        content, summary = _training_content(options)
+    else:
+        content, summary = _candidate_content(options, model)
+    env_file = write_task_folder(
+        options.out,
+        task=options.task,
+        release=options.release,
+        config=parse_config_values(options.config),
+        model=model,
+        pretrained=pretrained,
+        annotation_format=options.export_format,
+        gpu_id=None if options.gpu_id == NO_GPU_KEY else options.gpu_id,
+        **content,
+    )
+    return f"{summary}\nnext: python3 start.py --env {env_file}"
+
+
+def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` words, the value typed as YAML types it: 0.01 a number, true a boolean, 1e-4 a text.
+
+    Raises:
+        ConfigError: for a word without key, or a value that is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"--config {pair!r}: expected key=value")
+        try:
+            values[key] = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError as exc:
+            raise ConfigError(f"--config {pair!r}: the value is no YAML; put it in quotes") from exc
+    return values
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make_task", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_argument_group("source")
+    source.add_argument("--voc", type=Path, metavar="DIR", help="holds annotations/ and images/, or VOC's own names")
+    source.add_argument("--split", nargs="+", default=[], metavar="FILE", help="training, then validation: stems")
+    source.add_argument("--coco", type=Path, metavar="DIR", help="the pictures of --coco-json")
+    source.add_argument("--coco-json", nargs="+", default=[], type=Path, metavar="FILE", help="training, validation")
+    source.add_argument("--candidates", default="val", help="train, val, or a file with one picture path a line")
+    task = parser.add_argument_group("task")
+    task.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="gets in/ and an empty out/")
+    task.add_argument("--task", choices=list(TASKS), default="train")
+    task.add_argument("--classes", help="a,b,c: in the order of their indexes; default all, sorted; lower-cased")
+    task.add_argument("--release", choices=list(RELEASES), default="2.5.0", help="of YMIR")
+    task.add_argument("--export-format", choices=ANNOTATION_FORMATS, default="ark")
+    task.add_argument("--model", nargs="+", type=Path, metavar="PATH", help="a training's /out/models, or files")
+    task.add_argument("--pretrained", nargs="+", type=Path, metavar="PATH", help="the same, to start training from")
+    task.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="for config.yaml")
+    task.add_argument("--gpu-id", default="", help=f"'0,1'; '' is the CPU; '{NO_GPU_KEY}' leaves the key out")
+    return parser
+
+
+def _training_content(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    if len(options.split or options.coco_json) != len(SPLITS):
+        raise ConfigError("training needs two splits: --split train.txt val.txt, or --coco-json train.json val.json")
+    train, val = (_read_split(options, split) for split in SPLITS)
+    class_names = _listed_classes(options) or _all_classes([*train, *val])
+    boxes = sum(box[0] in class_names for picture in [*train, *val] for box in picture.boxes)
+    summary = (
+        f"{len(train)} training and {len(val)} validation pictures, {boxes} boxes, "
+        f"{len(class_names)} classes: {', '.join(class_names)}"
+    )
+    return {"train": train, "val": val, "class_names": class_names}, summary
+
+
+def _candidate_content(options: argparse.Namespace, model: ModelSource | None) -> tuple[dict[str, Any], str]:
+    candidates = _find_candidates(options)
+    class_names = training_class_names(model) or _listed_classes(options)
+    if not class_names:
+        splits = SPLITS[: len(options.split or options.coco_json)]
+        class_names = _all_classes([picture for split in splits for picture in _read_split(options, split)])
+    summary = f"{len(candidates)} candidates, {len(class_names)} classes: {', '.join(class_names)}"
+    return {"candidates": candidates, "class_names": class_names}, summary
+
+
+def _read_split(options: argparse.Namespace, split: str) -> list[LabelledPicture]:
+    """Read one split from whichever source was given, names as the platform keeps them."""
+    source = _split_source(options, split)
+    pictures = read_voc(options.voc, source) if options.voc else read_coco(options.coco, source)
+    return [
+        LabelledPicture(picture.image, tuple((_main_name(box[0]), *box[1:]) for box in picture.boxes))
+        for picture in pictures
+    ]
+
+
+def _split_source(options: argparse.Namespace, split: str) -> Any:
+    if bool(options.voc) == bool(options.coco):
+        raise ConfigError("give one source: --voc DIR with --split, or --coco DIR with --coco-json")
+    given = options.split if options.voc else options.coco_json
+    if len(given) <= SPLITS.index(split):
+        option = "--split" if options.voc else "--coco-json"
+        raise ConfigError(f"{option} names {len(given)} files and the {split} split is the {SPLITS.index(split) + 1}.")
+    return given[SPLITS.index(split)]
+
+
+def _find_candidates(options: argparse.Namespace) -> list[Path]:
+    if options.candidates not in SPLITS:
+        return _read_index(Path(options.candidates))
+    if options.voc:
+        return list_voc_images(options.voc, _split_source(options, options.candidates))
+    return [picture.image for picture in _read_split(options, options.candidates)]
+
+
+def _read_index(index: Path) -> list[Path]:
+    """Picture paths, one a line, relative to the index's own folder; columns after a tab are not read."""
+    try:
+        lines = index.read_text(encoding="utf-8").splitlines()
+    except OSError as exc:
+        raise ConfigError(f"--candidates {index}: cannot be read ({exc.strerror}); give train, val or a file") from exc
+    images = [index.parent / line.split("\t")[0].strip() for line in lines if line.strip()]
+    if not images:
+        raise DatasetError(f"{index}: lists no pictures; put one path on each line")
+    return images
+
+
+def _main_name(name: str) -> str:
+    """Class names are kept in lower case by the platform."""
+    return name.strip().lower()
+
+
+def _listed_classes(options: argparse.Namespace) -> list[str]:
+    return [_main_name(name) for name in (options.classes or "").split(",") if name.strip()]
+
+
+def _all_classes(pictures: Sequence[LabelledPicture]) -> list[str]:
+    names = sorted({box[0] for picture in pictures for box in picture.boxes})
+    if not names:
+        raise ConfigError("no class names: the source holds no boxes; give --classes a,b,c")
+    return names
+
+
+def _model_source(paths: list[Path] | None) -> ModelSource | None:
+    if not paths:
+        return None
+    return paths[0] if len(paths) == 1 else paths
+
+
+if __name__ == "__main__":
+    sys.exit(main())

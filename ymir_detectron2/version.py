@@ -1,0 +1,47 @@
+"""What exactly is running: for the first line of the log, without the seconds that importing torch takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import runpy
+from pathlib import Path
+
+from . import __version__
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+def describe_version() -> str:
+    """For example `ymir-detectron2 0.1.0 (1a2b3c4), Python 3.11.7, torch 2.14.1, CUDA 13.0`."""
+    revision = os.environ.get("YMIR_DETECTRON2_REVISION") or _git_revision(PROJECT_DIR / ".git")
+    torch_version, cuda_version = _torch_versions()
+    return (
+        f"ymir-detectron2 {__version__} ({revision[:7] or 'no revision'}), Python {platform.python_version()},"
+        f" torch {torch_version}, CUDA {cuda_version}"
+    )
+
+
+def _git_revision(git_dir: Path) -> str:
+    """The commit of a checkout; an image has no git, and sets the variable above."""
+    try:
+        head = (git_dir / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        reference = head[len("ref: ") :]
+        loose = git_dir / reference
+        if loose.exists():
+            return loose.read_text().strip()
+        packed = (git_dir / "packed-refs").read_text().splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(" " + reference)), "")
+    except OSError:
+        return ""
+
+
+def _torch_versions() -> tuple[str, str]:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return "missing", "-"
+    facts = runpy.run_path(str(Path(spec.origin).with_name("version.py")))
+    return str(facts.get("__version__")), str(facts.get("cuda"))

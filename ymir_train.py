@@ -1,0 +1,10 @@
+"""Train a detector on the task that env.yaml describes."""
+
+import sys
+
+from ymir_detectron2.settings import TrainSettings
+from ymir_detectron2.tasks.script import run_script
+from ymir_detectron2.tasks.train import train
+
+if __name__ == "__main__":
+    sys.exit(run_script("training", TrainSettings, train))
