@@ -24,6 +24,7 @@ from .version import PROJECT_DIR
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds, and the verdict has to be written by then
+TRAINING = "ymir_train.py"
 _POLL_S = 0.2
 _MINING_SHARE = 0.8  # mining looks at every picture five times, inference once
 
@@ -65,7 +66,7 @@ def plan(task: Task) -> list[Step]:
         if len(wanted) > 1:
             raise ConfigError(f"env.yaml: {' and '.join(wanted)} are true; training is a task of its own")
         options = parse_args_options(str(task.config.get("args_options") or ""))
-        return [Step("ymir_train.py", 0.0, 1.0, task.training_result, _processes(task, options), options)]
+        return [Step(TRAINING, 0.0, 1.0, task.training_result, _processes(task, options), options)]
     share = {1: 1.0 if task.run_mining else 0.0, 2: _MINING_SHARE}[len(wanted)]
     steps = [
         Step("ymir_mining.py", 0.0, share, task.mining_result, 1),
@@ -160,7 +161,8 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
 
 def _cause_of_death(step: Step, status: int, stop: StopSignal) -> ExecutorError:
     if stop.requested():
-        return StoppedError(f"stopped by {stop.name} while {step.script} was running; finished stages are kept")
+        left = "finished stages are kept" if step.script == TRAINING else "start the task again"
+        return StoppedError(f"stopped by {stop.name} while {step.script} was running; {left}")
     if status == -signal.SIGKILL:
         return OutOfMemoryError(
             f"{step.script} was killed by the system (SIGKILL), most likely because main memory ran out;"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any, ContextManager, Sequence
+from typing import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from ..retinanet.config import Config
 from ..retinanet.decoding import DecodedBoxes, scale_detections
 from ..retinanet.model import RetinaNet
+from ..retinanet.precision import autocast
 from ..retinanet.resize import resize_image, resized_hw
 from .base import Detections
 from .batching import batch_size_for, detect_by_shape
@@ -52,7 +52,7 @@ class TorchDetector:
     def _detect_batch(self, images_bgr: list[np.ndarray]) -> list[Detections]:
         training = self._model.training
         self._model.eval()
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), autocast(self._device, self._autocast_dtype):
             batch, image_hws = self._model.preprocess([self._to_tensor(image) for image in images_bgr])
             dense = self._model(batch.to(memory_format=torch.channels_last))
             decoded = self._model.decode(dense, image_hws, score_threshold=self._score_threshold)
@@ -66,11 +66,6 @@ class TorchDetector:
         resized = resize_image(image_bgr, self._resized_hw(image_bgr))
         ordered = resized[:, :, ::-1] if self._rgb else resized
         return torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1))).to(self._device, non_blocking=True)
-
-    def _autocast(self) -> ContextManager[Any]:
-        if self._autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._autocast_dtype)
 
 
 def to_detections(decoded: DecodedBoxes, from_hw: tuple[int, int], to_hw: tuple[int, ...]) -> Detections:

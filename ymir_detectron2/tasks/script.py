@@ -83,7 +83,8 @@ def run_script(
         return report_failure(monitor, error)
     except Exception as error:
         if stop.requested():  # whoever sent the signal to a whole process group also ended torch's readers
-            return report_failure(monitor, StoppedError(f"stopped by {stop.name}; finished stages are kept"))
+            stopped = StoppedError(f"{description} was stopped by {stop.name}; what it had finished before is kept")
+            return report_failure(monitor, stopped)
         return report_failure(monitor, error)
     return 0
 

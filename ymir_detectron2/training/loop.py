@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..dataset.coco_json import CocoDataset
 from ..errors import NonFiniteLossError
 from ..retinanet.config import Config
 from ..retinanet.model import RetinaNet
+from ..retinanet.precision import autocast
 from . import processes
 from .optimizer import build_optimizer, clip_gradients, gradient_norm, set_learning_rate
 from .pictures import TrainingPicture, TrainingPictures, readable_batches
@@ -111,7 +111,7 @@ class Trainer:
         boxes = [torch.from_numpy(picture.boxes_xyxy).to(self._device) for picture in pictures]
         classes = [torch.from_numpy(picture.classes).to(self._device) for picture in pictures]
         self._optimizer.zero_grad()
-        with self._autocast():
+        with autocast(self._device, self._autocast_dtype):
             losses: dict[str, Tensor] = self._losses(images, boxes, classes)
         total = torch.stack(list(losses.values())).sum()
         values = {name: float(loss.detach()) for name, loss in losses.items()}
@@ -131,11 +131,6 @@ class Trainer:
             self._scaler.step(self._optimizer)
             self._scaler.update()
         return values, norm
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self._autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._autocast_dtype)
 
 
 def _new_scaler() -> Any:

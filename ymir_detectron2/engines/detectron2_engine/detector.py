@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any, ContextManager, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from detectron2.structures import Instances
 from torch import nn
 
 from ...retinanet.decoding import DecodingRules, DenseOutputs, decode_batch
+from ...retinanet.precision import autocast
 from ...retinanet.resize import resize_image, resized_hw
 from ..base import Detections
 from ..batching import batch_size_for, detect_by_shape
@@ -55,7 +55,7 @@ class Detectron2Detector:
         training = self._model.training
         self._model.eval()
         samples = [self._sample(image) for image in images_bgr]
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), autocast(self._device, self._autocast_dtype):
             found = self._with_probabilities(samples) if isinstance(self._model, RetinaNet) else self._plain(samples)
         self._model.train(training)
         return found
@@ -91,11 +91,6 @@ class Detectron2Detector:
 
     def _plain(self, samples: list[Sample]) -> list[Detections]:
         return [_to_detections(output["instances"]) for output in self._model(samples)]
-
-    def _autocast(self) -> ContextManager[Any]:
-        if self._autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._autocast_dtype)
 
 
 def _to_detections(instances: Instances) -> Detections:
