@@ -18,8 +18,8 @@ from .retinanet.config import parse_key_values
 _NUMBERS = {"--num-gpus": 1, "--num-machines": 1, "--machine-rank": 0}
 """Flags with a whole number, and the least that each may be."""
 _TEXTS = ("--config-file", "--dist-url")
+_SWITCHES = ("--resume",)
 _REFUSED = {
-    "--resume": "a training cannot be resumed; choose its last stage as the pretrained model of a new one",
     "--eval-only": "every stage is evaluated by the training that makes it, and inference judges no boxes",
 }
 
@@ -37,6 +37,8 @@ class ArgsOptions(NamedTuple):
     machine_rank: int = 0
     dist_url: str = ""
     """tcp://HOST:PORT of machine 0, where the machines meet."""
+    resume: bool = False
+    """A training goes on where it was stopped in any case; with this, one of other settings is an error."""
 
     @property
     def meeting_place(self) -> tuple[str, int] | None:
@@ -69,7 +71,11 @@ def parse_args_options(text: str) -> ArgsOptions:
         if word.startswith("--"):
             flag, has_value, value = word.partition("=")
             _require_known(flag)
-            flags[flag] = value if has_value else _next(words, flag)
+            if flag in _SWITCHES:
+                _require_no_value(flag, has_value)
+                flags[flag] = flag
+            else:
+                flags[flag] = value if has_value else _next(words, flag)
         else:
             pairs.append(word)
             pairs.extend(value for value in [next(words, None)] if value is not None)
@@ -80,6 +86,7 @@ def parse_args_options(text: str) -> ArgsOptions:
         num_machines=_number(flags, "--num-machines", 1),
         machine_rank=_number(flags, "--machine-rank", 0),
         dist_url=flags.get("--dist-url", ""),
+        resume="--resume" in flags,
     )
     _require_sense(options)
     return options
@@ -88,11 +95,16 @@ def parse_args_options(text: str) -> ArgsOptions:
 def _require_known(flag: str) -> None:
     if flag in _REFUSED:
         raise ConfigError(f"args_options: {flag} is not for this executor: {_REFUSED[flag]}; remove the flag")
-    known = (*_NUMBERS, *_TEXTS)
+    known = (*_NUMBERS, *_TEXTS, *_SWITCHES)
     if flag not in known:
         near = difflib.get_close_matches(flag, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and KEY VALUE pairs"
         raise ConfigError(f"args_options: {flag} is a flag that detectron2's trainer does not have; {hint}")
+
+
+def _require_no_value(flag: str, has_value: str) -> None:
+    if has_value:
+        raise ConfigError(f"args_options: {flag} takes no value; write {flag} alone")
 
 
 def _next(words: Iterator[str], flag: str) -> str:

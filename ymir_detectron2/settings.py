@@ -1,7 +1,8 @@
 """What a user can set in the form, one frozen dataclass per task: name, type, default and meaning of every key.
 
 The web form drops empty and zero values and sends numbers as text (contract, 2.3). Therefore a missing key, an empty
-text and a zero all mean "the default", and no key has a sensible value that is falsy while its default is not.
+text and a zero all mean the same: "the default", or, for a few keys of training, "as `config_file` says". No key has a
+sensible value that is falsy while its default is not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence, TypeVar, get_type_hints
 
 from .errors import ConfigError, briefly
@@ -25,6 +26,14 @@ PLATFORM_KEYS = frozenset(
 
 ENGINES = ("auto", "detectron2", "torch")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRETRAINED = ("coco", "imagenet", "none")
+AUGMENTATIONS = ("vertical_flip", "colour_jitter", "scale_jitter", "random_crop", "mosaic")
+BEST_METRICS = ("map50", "map", "map75", "mar")
+
+
+def _from_config_if_absent(default: Any) -> Any:
+    """A default that the form shows; where the key is missing or zero all the same, `config_file` decides."""
+    return field(default=default, metadata={"absent": type(default)()})
 
 
 @dataclass(frozen=True)
@@ -53,23 +62,52 @@ class DeviceSettings:
 class TrainSettings(DeviceSettings):
     """Keys of training-template.yaml."""
 
-    batch_size: int = 2
-    """Pictures per step, over all GPUs together."""
+    batch_size: int = _from_config_if_absent(2)
+    """Pictures per step, over all GPUs together; missing or 0: as `config_file` says."""
     config_file: str = "configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml"
     """Network and schedule: a YAML file in detectron2's form, of this project, of detectron2, or by absolute path."""
-    max_iter: int = 90000
-    """Number of training steps; the schedule of `config_file` is stretched or shortened to it."""
-    learning_rate: float = 0.001
-    """Highest learning rate of SGD, as given, whatever the batch size."""
+    max_iter: int = _from_config_if_absent(90000)
+    """Steps, to which the schedule of `config_file` is stretched or shortened; missing or 0: as it says."""
+    max_epochs: float = 0.0
+    """How often to go through the training set; when given, it decides in place of `max_iter`."""
+    learning_rate: float = _from_config_if_absent(0.001)
+    """Highest learning rate of SGD; missing or 0: that of `config_file`, in proportion to the batch size."""
+    pretrained: str = ""
+    """What to start from: `coco`, `imagenet` or `none`; empty: the best that is published for the network."""
     eval_period: int = 0
     """Steps between two evaluations, each of which makes one stage; 0 means a tenth of `max_iter`."""
+    best_metric: str = "map50"
+    """What the best stage is chosen by: `map50`, `map`, `map75` or `mar`."""
+    patience: int = 0
+    """Training ends after so many evaluations without a better one; 0: never."""
+    ema: float = 0.0
+    """Running mean of the weights, measured beside them: how much of it stays at each step, e.g. 0.999; 0: none."""
+    accumulate: int = 0
+    """Parts into which a batch is cut to save memory, its gradient being the sum; 0: only where memory runs out."""
+    repeat_factor: float = 0.0
+    """Classes in a smaller share of the pictures than this, e.g. 0.1, are shown more often (as in LVIS); 0: none."""
+    class_weights: str = ""
+    """How much an object of a class counts, e.g. `cat:2,dog:0.5`, or `auto`: rare classes more; empty: all alike."""
+    augment: str = ""
+    """Of `vertical_flip`, `colour_jitter`, `scale_jitter`, `random_crop` and `mosaic`, between commas; empty: none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
-        _require("max_iter", self.max_iter, self.max_iter >= 1, "at least 1")
-        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
-        _require("eval_period", self.eval_period, self.eval_period >= 0, "zero or more")
+        for name in ("batch_size", "max_iter", "max_epochs", "learning_rate", "eval_period", "patience", "accumulate",
+                     "repeat_factor"):  # fmt: skip
+            _require(name, getattr(self, name), getattr(self, name) >= 0, "zero or more")
+        _require_one_of("best_metric", self.best_metric, BEST_METRICS)
+        if self.pretrained:
+            _require_one_of("pretrained", self.pretrained, PRETRAINED)
+        for name in self.augmentations:
+            _require_one_of("augment", name, AUGMENTATIONS)
+        _require("ema", self.ema, 0 <= self.ema < 1, "0 or a decay below 1, such as 0.999")
+
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The names in `augment`."""
+        return tuple(name.strip() for name in self.augment.split(",") if name.strip())
 
 
 @dataclass(frozen=True)
@@ -103,12 +141,15 @@ def read_settings(settings_class: type[TaskSettings], config: Mapping[str, Any])
         ConfigError: a value cannot be converted or is out of range; the sentence names key and value.
     """
     types = get_type_hints(settings_class)
-    values = {
-        field.name: _coerce(field.name, config[field.name], types[field.name])
-        for field in dataclasses.fields(settings_class)
-        if not _means_default(config.get(field.name))
-    }
-    return settings_class(**{name: value for name, value in values.items() if value})
+    values: dict[str, Any] = {}
+    for key in dataclasses.fields(settings_class):
+        given = config.get(key.name)
+        value = None if _means_default(given) else _coerce(key.name, given, types[key.name])
+        if value:
+            values[key.name] = value
+        elif "absent" in key.metadata:
+            values[key.name] = key.metadata["absent"]
+    return settings_class(**values)
 
 
 def unknown_keys(config: Mapping[str, Any]) -> list[str]:

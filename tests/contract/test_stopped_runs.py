@@ -100,7 +100,9 @@ def test_a_loss_that_turns_nan_ends_the_run_and_packs_what_there_is(ymir_tree: M
     options = "SOLVER.CLIP_GRADIENTS.ENABLED False SOLVER.WARMUP_ITERS 0"
     tree = ymir_tree(config={"max_iter": 50, "eval_period": 50, "learning_rate": 1e9, "args_options": options})
     outcome = start_script("start.py", tree.env_file).finish()
-    outcome.require_failure(300201, "step ", "lower learning_rate")
+    outcome.require_failure(300201, "step ", "for the fourth time", "lower learning_rate")
+    for attempt in (1, 2, 3):
+        assert outcome.output.count(f"with half the learning rate ({attempt} of 3 times)") == 1
     stages = packed(tree).stages
     assert len(stages) == 1
     assert packed(tree).best.m_ap == 0

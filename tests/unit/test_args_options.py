@@ -23,6 +23,7 @@ from ymir_detectron2.launch import _command, plan
         ("A.B 1 --num-gpus 2 C.D '(1, 2)'", ArgsOptions({"A.B": "1", "C.D": "(1, 2)"}, num_gpus=2)),
         ("--config-file 'my configs/x.yaml'", ArgsOptions({}, config_file="my configs/x.yaml")),
         ("--dist-url auto", ArgsOptions({}, dist_url="auto")),
+        ("--resume A.B 1", ArgsOptions({"A.B": "1"}, resume=True)),
         (
             "--num-machines 2 --machine-rank 1 --dist-url tcp://10.0.0.1:29500",
             ArgsOptions({}, num_machines=2, machine_rank=1, dist_url="tcp://10.0.0.1:29500"),
@@ -36,10 +37,10 @@ def test_flags_are_understood_before_and_after_pairs(text: str, options: ArgsOpt
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ("--resume", "--resume is not for this executor: a training cannot be resumed"),
+        ("--resume=yes", "--resume takes no value"),
         ("--eval-only A.B 1", "--eval-only is not for this executor"),
         ("--num-gpu 2", "did you mean --num-gpus?"),
-        ("--verbose", "known are --num-gpus, --num-machines, --machine-rank, --config-file, --dist-url and KEY VALUE"),
+        ("--verbose", "known are --num-gpus, --num-machines, --machine-rank, --config-file, --dist-url, --resume and"),
         ("--num-gpus", "--num-gpus has no value"),
         ("--num-gpus 0", "--num-gpus must be a whole number from 1 on, found '0'"),
         ("--num-gpus two", "--num-gpus must be a whole number from 1 on, found 'two'"),

@@ -10,7 +10,8 @@ import pytest
 from ymir_detectron2.dataset.coco_json import load_coco_json, write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.errors import DatasetError
-from ymir_detectron2.evaluation.metrics import ImageResult, Metrics, evaluate_boxes
+from ymir_detectron2.evaluation.matching import Counts
+from ymir_detectron2.evaluation.metrics import ImageResult, Metrics, evaluate, evaluate_boxes
 
 NAMES = ("cat", "dog")
 BOX = (10.0, 20.0, 20.0, 30.0)
@@ -55,6 +56,11 @@ def test_everything_found_is_one(tmp_path: Path):
 def test_nothing_found_is_zero_and_no_error(tmp_path: Path, pictures: list[Record], results: list[ImageResult]):
     found = measure(tmp_path, pictures, results)
     assert (found.ap, found.ap50, found.ap75, found.ar100) == (0, 0, 0, 0)
+    assert (found.ar1, found.ar10, found.at_best_f1) == (0, 0, None)
+    assert found.ap_small in (0, None)
+    assert (found.ap_medium, found.ap_large) == (None, None)
+    assert found.at_threshold is not None
+    assert found.at_threshold.counts.f1 == 0
 
 
 def test_the_mean_is_over_classes_with_labelled_objects(tmp_path: Path):
@@ -80,6 +86,48 @@ def test_a_picture_that_was_not_judged_does_not_count_as_missed(tmp_path: Path):
 def test_a_false_box_above_the_true_one_halves_the_precision(tmp_path: Path):
     found = measure(tmp_path, [picture((0, BOX))], [result(1, (0, 0.9, (60, 60, 70, 70)), (0, 0.5, BOX))])
     assert found.ap50 == pytest.approx(0.5)
+
+
+def test_sizes_are_those_of_coco_and_one_without_objects_has_no_ap(tmp_path: Path):
+    """10 x 10 is found, 40 x 40 is not, nothing is as large as 96 x 96."""
+    found = measure(tmp_path, [picture((0, BOX), (0, (40, 20, 80, 60)))], [result(1, (0, 0.9, BOX))])
+    assert (found.ap_small, found.ap_medium, found.ap_large) == (pytest.approx(1), 0, None)
+
+
+def test_recall_with_one_ten_and_a_hundred_boxes_per_picture(tmp_path: Path):
+    """Twelve objects, all of them found."""
+    boxes = [(8.0 * i, 0.0, 8.0 * i + 6, 6.0) for i in range(12)]
+    found = measure(
+        tmp_path,
+        [picture(*((0, box) for box in boxes))],
+        [result(1, *((0, 0.9 - i / 100, box) for i, box in enumerate(boxes)))],
+    )
+    assert (found.ar1, found.ar10, found.ar100) == pytest.approx((1 / 12, 10 / 12, 1))
+
+
+def test_boxes_are_counted_at_the_threshold_of_the_form_and_at_the_best(tmp_path: Path):
+    """cat: right with 0.9, false with 0.3. dog: missed, for 0.19 is below 0.2; owl: neither there nor found."""
+    results = [result(1, (0, 0.9, BOX), (0, 0.3, (60, 60, 70, 70)), (1, 0.19, BOX))]
+    write_coco_json(tmp_path / "val.json", [picture((0, BOX), (1, BOX))], ("cat", "dog", "owl"))
+    found = evaluate_boxes(tmp_path / "val.json", results, ("cat", "dog", "owl"))
+    assert found.counts_by_class == {"cat": Counts(1, 1, 0), "dog": Counts(0, 0, 1), "owl": Counts(0, 0, 0)}
+    assert found.at_threshold == (0.2, Counts(1, 1, 1))
+    assert found.at_best_f1 == (pytest.approx(0.09), Counts(2, 1, 0))  # F1 0.8; above 0.3 it is 2 / 3
+    higher = evaluate(tmp_path / "val.json", results, ("cat", "dog", "owl"), score_threshold=0.5).metrics
+    assert higher.at_threshold == (0.5, Counts(1, 0, 1))
+
+
+def test_an_evaluation_brings_what_pictures_of_it_need(tmp_path: Path):
+    write_coco_json(tmp_path / "val.json", [picture((1, BOX)), picture(), picture((0, BOX), (1, BOX))], NAMES)
+    third = result(3, (0, 0.5, BOX), (1, 0.4, (60, 60, 70, 70)))
+    evaluation = evaluate(tmp_path / "val.json", [third, result(1, (1, 0.9, BOX))], NAMES)
+    assert evaluation.class_names == NAMES
+    assert [judged.path for judged in evaluation.pictures] == ["/a b/ü.jpg"] * 2
+    assert [judged.truth_classes.tolist() for judged in evaluation.pictures] == [[1], [0, 1]]
+    assert evaluation.pictures[0].truth_boxes.tolist() == [list(BOX)]
+    assert evaluation.pictures[1].found_scores == pytest.approx([0.5, 0.4])
+    assert evaluation.matches.objects.tolist() == [0, 0, -1]
+    assert evaluation.metrics == evaluate_boxes(tmp_path / "val.json", [result(1, (1, 0.9, BOX)), third], NAMES)
 
 
 def test_coco_json_comes_back_as_it_was_written(tmp_path: Path):

@@ -21,12 +21,22 @@ from ymir_detectron2.settings import (
 
 @pytest.mark.parametrize("settings_class", ALL_SETTINGS)
 @pytest.mark.parametrize("falsy", [None, "", "  ", 0], ids=["null", "empty", "blank", "zero"])
-def test_nothing_and_every_falsy_value_mean_the_default(settings_class: type, falsy: Any):
+def test_nothing_and_every_falsy_value_mean_the_same(settings_class: type, falsy: Any):
     """The web form drops falsy values, so that they cannot mean anything else."""
     fields = [field.name for field in dataclasses.fields(settings_class)]
-    assert read_settings(settings_class, {}) == settings_class()
+    nothing = read_settings(settings_class, {})
     numbers = [name for name in fields if falsy != 0 or not isinstance(getattr(settings_class(), name), str)]
-    assert read_settings(settings_class, dict.fromkeys(numbers, falsy)) == settings_class()
+    assert read_settings(settings_class, dict.fromkeys(numbers, falsy)) == nothing
+    from_config = {"batch_size": 0, "max_iter": 0, "learning_rate": 0.0} if settings_class is TrainSettings else {}
+    assert nothing == dataclasses.replace(settings_class(), **from_config)
+
+
+def test_what_the_form_shows_is_what_the_user_fixed_and_a_cleared_field_is_not():
+    shown = TrainSettings()
+    assert (shown.batch_size, shown.max_iter, shown.learning_rate) == (2, 90000, 0.001)
+    cleared = read_settings(TrainSettings, {"batch_size": "", "max_iter": 0})
+    assert (cleared.batch_size, cleared.max_iter, cleared.learning_rate) == (0, 0, 0.0)
+    assert cleared.config_file == shown.config_file
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,9 @@ def test_values_are_converted_to_their_type(key: str, value: Any, expected: Any)
         ("batch_size", "abc"), ("batch_size", True), ("batch_size", "True"), ("batch_size", 1.5), ("batch_size", [1]),
         ("batch_size", -1), ("max_iter", float("inf")), ("max_iter", 10**400), ("learning_rate", "nan"),
         ("learning_rate", -1), ("engine", True), ("engine", "Torch"), ("precision", "half"), ("seed", -1),
-        ("seed", 2**32), ("eval_period", -1), ("num_workers", {}),
+        ("seed", 2**32), ("eval_period", -1), ("num_workers", {}), ("best_metric", "ap"), ("patience", -1), ("ema", 1),
+        ("ema", -0.1), ("accumulate", -1), ("max_epochs", -1), ("pretrained", "voc"), ("augment", "mosaic,blur"),
+        ("repeat_factor", -1),
     ],
 )  # fmt: skip
 def test_impossible_values_are_named_with_their_key(key: str, value: Any):

@@ -8,15 +8,19 @@ All files lie flat in /out/models under names that no other stage uses: every re
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Mapping
 
 import yaml
 
 from ..atomic_file import atomic_write
+
+logger = logging.getLogger(__name__)
 
 STAGES_KEPT = 10  # and the best one; the platform's own SDK keeps as many
 
@@ -34,15 +38,26 @@ class Stage:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Further fields that the platform knows: mAR, boxAP in [0, 1], tp, fp, fn."""
     timestamp_s: int = field(default_factory=lambda: int(time.time()))
+    score: float = -1.0
+    """What the best stage is chosen by, in [0, 1]; below 0: its AP50."""
+    measured: bool = True
+    """False for weights that were saved in a hurry: the next stage takes their place."""
 
 
 class TrainingResult:
     """Keeps result.yaml and the weight files beside it in step: the latest ten stages and the best one."""
 
-    def __init__(self, models_dir: Path, result_file: Path, *, writes_stages: bool) -> None:
+    def __init__(
+        self, models_dir: Path, result_file: Path, *, writes_stages: bool, record: Path | None = None
+    ) -> None:
+        """
+        Args:
+            record: a file that keeps the whole list, from which `restore` takes it when the training goes on.
+        """
         self._models_dir = models_dir
         self._result_file = result_file
         self._writes_stages = writes_stages
+        self._record = record
         self._stages: list[Stage] = []
 
     @property
@@ -50,18 +65,37 @@ class TrainingResult:
         return tuple(self._stages)
 
     def best(self) -> Stage:
-        """The stage with the highest AP50; of equals, the latest."""
-        return max(reversed(self._stages), key=lambda stage: _rate(stage.map50))
+        """The stage with the highest score; of equals, the latest."""
+        return max(reversed(self._stages), key=_score)
 
     def add(self, stage: Stage) -> None:
         """Offer a stage whose files are already written, then remove the files of those that are no longer kept."""
-        self._stages = [kept for kept in self._stages if kept.name != stage.name] + [stage]
+        offered = [*self._stages, stage]
+        self._stages = [old for old in self._stages if old.name != stage.name and old.measured] + [stage]
         best = self.best()
-        kept = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
-        dropped = [old for old in self._stages if old not in kept]
-        self._stages = kept
+        self._stages = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
         self._write(best)
-        self._remove_files(dropped)
+        self._write_record()
+        self._remove_files([old for old in offered if old not in self._stages])
+
+    def restore(self) -> None:
+        """Take up the list of an earlier process, as far as the files of its stages are still there."""
+        if self._record is None or not self._record.is_file():
+            return
+        try:
+            listed = json.loads(self._record.read_text(encoding="utf-8"))
+            stages = [Stage(**{**fields, "files": tuple(fields["files"])}) for fields in listed]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s: cannot be read (%s), so earlier stages are not offered any more", self._record, error)
+            return
+        self._stages = [stage for stage in stages if all((self._models_dir / name).is_file() for name in stage.files)]
+        if self._stages:
+            self._write(self.best())
+
+    def _write_record(self) -> None:
+        if self._record is not None:
+            with atomic_write(self._record) as file:
+                json.dump([asdict(stage) for stage in self._stages], file)
 
     def _write(self, best: Stage) -> None:
         content = self._with_stages(best) if self._writes_stages else self._legacy(best)
@@ -93,6 +127,10 @@ class TrainingResult:
         needed = {name for stage in self._stages for name in stage.files}
         for name in {name for stage in dropped for name in stage.files} - needed:
             (self._models_dir / name).unlink()
+
+
+def _score(stage: Stage) -> float:
+    return _rate(stage.map50 if stage.score < 0 else stage.score)
 
 
 def _rate(value: float) -> float:

@@ -79,6 +79,8 @@ class StageWeights(NamedTuple):
     """Names in `TrainJob.models_dir`."""
     metrics: Metrics | None
     """Of exactly these weights; None when they could not be evaluated."""
+    score: float
+    """What the best stage is chosen by, in [0, 1]; 0 when not evaluated."""
 
 
 class TrainSummary(NamedTuple):
@@ -107,9 +109,15 @@ class TrainJob:
     gpu_ids: tuple[int, ...] | None
     models_dir: Path
     tensorboard_dir: Path
+    resume_dir: Path
+    """Where the state of an unfinished training is kept, and looked for."""
+    must_resume: bool
+    """Whether an unfinished training that is another one is an error; else this one begins anew."""
     on_progress: Callable[[float], None]
     on_stage: Callable[[StageWeights], None]
     """Called after the files of a stage are written, in one process only."""
+    on_resume: Callable[[], None]
+    """Called when the training goes on where an earlier one was stopped, in one process only."""
     stop_requested: Callable[[], bool]
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import torch
 
 from ..contract.model_package import ModelPackage
-from ..dataset.coco_json import load_coco_json
+from ..dataset.coco_json import CocoDataset, load_coco_json
 from ..evaluation.metrics import Metrics
 from ..retinanet.checkpoint import load_weights, read_checkpoint
 from ..retinanet.config import Config, load_config
 from ..retinanet.model import RetinaNet, build_retinanet
 from ..retinanet.supported import check_supported
 from ..training import processes
+from ..training.class_weights import class_weights
+from ..training.ema import WeightAverage
 from ..training.loop import Trainer
+from ..training.resume import fingerprint
 from ..training.run import TrainingRun
 from .base import Detector, DetectorOptions, TrainJob, TrainSummary
 from .devices import autocast_dtype, choose_device, describe_device, loader_workers
 from .packages import class_names_of, config_of, initial_weights, require_complete
-from .precedence import require_free, resolve_config
+from .precedence import log_split, require_free, resolve_config
 from .torch_detector import TorchDetector
 from .validation import evaluate_detector
 
@@ -38,6 +42,7 @@ class TorchEngine:
         device = choose_device(job.gpu_ids, processes.local_rank())
         cfg = resolve_config(job, load_config)
         check_supported(cfg, training=True)
+        log_split(cfg)
         dtype = autocast_dtype(job.settings.precision, device)
         logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
                     processes.rank() + 1, processes.world_size())  # fmt: skip
@@ -59,9 +64,12 @@ class TorchEngine:
             logger.info("training from %s\n%s", path, load_weights(model, state_dict, str(path)).table())
         model.train()
         train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
+        model.class_weights = _class_weights(job, train_set)
+        average = WeightAverage(model, job.settings.ema) if job.settings.ema else None
         trainer = Trainer(
             model, cfg, train_set, device=device, autocast_dtype=dtype, seed=job.settings.seed,
-            num_workers=loader_workers(job.settings.num_workers, device),
+            num_workers=loader_workers(job.settings.num_workers, device), accumulate=job.settings.accumulate,
+            average=average, augment=job.settings.augmentations,
         )  # fmt: skip
         detector = TorchDetector(
             model, cfg, job.class_names, device=device, autocast_dtype=dtype,
@@ -71,9 +79,14 @@ class TorchEngine:
         def evaluate() -> Metrics:
             return evaluate_detector(detector, val_set, job)
 
-        with TrainingRun(job, cfg, model.state_dict, evaluate) as run:
-            for stats in trainer.steps():
-                run.after_step(stats)
+        same = fingerprint(job, cfg, self.name, str(dtype or "fp32"))
+        with TrainingRun(job, cfg, model, evaluate, average=average, fingerprint=same) as run:
+            run.begin(trainer)
+            steps = trainer.steps()
+            while not run.is_over:
+                run.after_step(next(steps))
+        if trainer.skipped_steps:
+            logger.info("%d steps were left out because fp16 overflowed", trainer.skipped_steps)
         for sentence in trainer.skipped.sentences():
             logger.warning("training: %s", sentence)
         return run.summary(describe_device(device))
@@ -96,6 +109,15 @@ class TorchEngine:
             score_threshold=options.score_threshold if explicit is None
             else cfg["MODEL.RETINANET.SCORE_THRESH_TEST"],
         )  # fmt: skip
+
+
+def _class_weights(job: TrainJob, train_set: CocoDataset) -> torch.Tensor | None:
+    boxes_per_class = np.bincount(train_set.classes, minlength=len(job.class_names))
+    weights = class_weights(job.settings.class_weights, job.class_names, boxes_per_class.tolist())
+    if weights is None:
+        return None
+    logger.info("class weights: %s", ", ".join(f"{name} {w:.3g}" for name, w in zip(job.class_names, weights)))
+    return torch.tensor(weights)
 
 
 def _on_device(model: RetinaNet, device: torch.device) -> RetinaNet:

@@ -1,22 +1,35 @@
-"""COCO's box metrics with pycocotools.
+"""COCO's box metrics with pycocotools, and right and wrong boxes at a threshold.
 
 A class without a labelled object has no AP and does not count in the means. No prediction at all is AP 0, not an error.
+Crowds are unknown here: YMIR's labels have none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from .matching import (
+    SCORE_THRESHOLD,
+    Counts,
+    JudgedPicture,
+    Matches,
+    OperatingPoint,
+    best_f1,
+    counts_by_class,
+    match_set,
+    operating_point,
+)
+
 _IOU_50 = 0  # index of IoU 0.50 and 0.75 in COCO's ten thresholds 0.50, 0.55, ... 0.95
 _IOU_75 = 5
-_ALL_AREAS = 0
-_MAX_100 = 2  # index of "at most 100 boxes per picture" in COCO's 1, 10, 100
+_ALL_AREAS, _SMALL, _MEDIUM, _LARGE = range(4)
+_MAX_1, _MAX_10, _MAX_100 = range(3)  # at most so many boxes of a class per picture
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,20 @@ class Metrics:
     ap_by_class: Mapping[str, float]
     """Classes without a labelled object are left out."""
     ap50_by_class: Mapping[str, float]
+    ap_small: float | None = None
+    """AP of objects below 32 x 32 pixels of the original picture; None: there are none."""
+    ap_medium: float | None = None
+    """From there to 96 x 96 pixels."""
+    ap_large: float | None = None
+    ar1: float = 0.0
+    """As `ar100`, with one box of each class per picture."""
+    ar10: float = 0.0
+    at_threshold: OperatingPoint | None = None
+    """At the threshold of the form, IoU 0.5; None where nothing was matched at all."""
+    at_best_f1: OperatingPoint | None = None
+    """At the threshold that serves this set best; None: no box is right."""
+    counts_by_class: Mapping[str, Counts] = field(default_factory=dict)
+    """At the threshold of the form, all classes."""
 
 
 class ImageResult(NamedTuple):
@@ -46,10 +73,35 @@ class ImageResult(NamedTuple):
     """(N,) 0-based."""
 
 
+class Evaluation(NamedTuple):
+    """The metrics of a set, and what pictures of them are made from."""
+
+    metrics: Metrics
+    class_names: tuple[str, ...]
+    pictures: tuple[JudgedPicture, ...]
+    """In the order of the COCO file."""
+    matches: Matches
+    """At IoU 0.5."""
+
+
 def evaluate_boxes(coco_json: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> Metrics:
+    """As `evaluate`, for who wants the numbers alone."""
+    return evaluate(coco_json, results, class_names).metrics
+
+
+def evaluate(
+    coco_json: Path,
+    results: Sequence[ImageResult],
+    class_names: Sequence[str],
+    *,
+    score_threshold: float = SCORE_THRESHOLD,
+) -> Evaluation:
     """Compare predictions with the boxes of a COCO file.
 
     Only the pictures in `results` are judged, so that one that cannot be decoded does not count as missed.
+
+    Args:
+        score_threshold: where right and wrong boxes are counted; the AP takes boxes of any score.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -63,15 +115,47 @@ def evaluate_boxes(coco_json: Path, results: Sequence[ImageResult], class_names:
         evaluation.params.imgIds = sorted(result.image_id for result in results)
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, _ALL_AREAS, _MAX_100]  # (IoU, recall, class)
-    recall = evaluation.eval["recall"][:, :, _ALL_AREAS, _MAX_100]  # (IoU, class)
+    pictures = tuple(_judged(truth, result) for result in sorted(results, key=lambda result: result.image_id))
+    matches = match_set(pictures, len(class_names))
+    metrics = _metrics(evaluation.eval, matches, class_names, score_threshold)
+    return Evaluation(metrics, tuple(class_names), pictures, matches)
+
+
+def _metrics(
+    accumulated: Mapping[str, np.ndarray], matches: Matches, class_names: Sequence[str], score_threshold: float
+) -> Metrics:
+    by_area = accumulated["precision"][..., _MAX_100]  # (IoU, recall, class, area)
+    precision = by_area[..., _ALL_AREAS]
+    recall = accumulated["recall"][:, :, _ALL_AREAS]  # (IoU, class, limit)
     return Metrics(
         ap=_mean(precision),
         ap50=_mean(precision[_IOU_50]),
         ap75=_mean(precision[_IOU_75]),
-        ar100=_mean(recall),
+        ar100=_mean(recall[..., _MAX_100]),
         ap_by_class=_by_class(precision, class_names),
         ap50_by_class=_by_class(precision[_IOU_50], class_names),
+        ap_small=_mean_if_any(by_area[..., _SMALL]),
+        ap_medium=_mean_if_any(by_area[..., _MEDIUM]),
+        ap_large=_mean_if_any(by_area[..., _LARGE]),
+        ar1=_mean(recall[..., _MAX_1]),
+        ar10=_mean(recall[..., _MAX_10]),
+        at_threshold=operating_point(matches, score_threshold),
+        at_best_f1=best_f1(matches),
+        counts_by_class=dict(zip(class_names, counts_by_class(matches, score_threshold))),
+    )
+
+
+def _judged(truth: Any, result: ImageResult) -> JudgedPicture:
+    """A result beside the objects of its picture in a `COCO`."""
+    objects = truth.imgToAnns.get(result.image_id, [])
+    xywh = np.array([annotation["bbox"] for annotation in objects], dtype=np.float64).reshape(-1, 4)
+    return JudgedPicture(
+        path=truth.imgs[result.image_id]["file_name"],
+        truth_boxes=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        truth_classes=np.array([annotation["category_id"] - 1 for annotation in objects], dtype=np.int64),
+        found_boxes=result.boxes_xyxy.astype(np.float64).reshape(-1, 4),
+        found_scores=result.scores.astype(np.float64),
+        found_classes=result.classes.astype(np.int64),
     )
 
 
@@ -96,8 +180,12 @@ def _coco_annotations(results: Sequence[ImageResult]) -> list[dict[str, Any]]:
 
 def _mean(values: np.ndarray) -> float:
     """Mean of what could be measured; pycocotools marks the rest with -1."""
+    return _mean_if_any(values) or 0.0
+
+
+def _mean_if_any(values: np.ndarray) -> float | None:
     measured = values[values > -1]
-    return float(measured.mean()) if measured.size else 0.0
+    return float(measured.mean()) if measured.size else None
 
 
 def _by_class(precision: np.ndarray, class_names: Sequence[str]) -> dict[str, float]:

@@ -21,7 +21,9 @@ from .loading import LoadReport, load_weights
 from .unpickling import RefusedContentError, is_zip, load_pickle, load_torch_file
 from .weight_names import to_model_names
 
-__all__ = ["Checkpoint", "LoadReport", "load_weights", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoint", "LoadReport", "load_weights", "read_checkpoint", "read_content", "write_checkpoint", "write_content",
+]  # fmt: skip
 
 _WRAPPERS = ("model", "model_state", "state_dict", "ema_state", "model_ema", "ema", "module", "state", "blobs")
 """Where programs keep the weights in a file, first hit wins: with both, `model` is what detectron2 loads."""
@@ -60,7 +62,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ModelError: no such file, no checkpoint, or one that asks for code to be run.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_content(path)
     state, wrapper = _find_state(content)
     if state is None:
         raise ModelError(f"{path}: holds no weights; expected a dictionary of tensors, perhaps under the key 'model'")
@@ -76,13 +78,27 @@ def write_checkpoint(path: Path, state_dict: Mapping[str, Tensor], metadata: Map
         StorageError: the disk is full or read-only; an older file of this name is untouched.
     """
     model = {name: tensor.detach().cpu() for name, tensor in state_dict.items()}
+    write_content(path, {**metadata, "model": model})
+
+
+def write_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain data and tensors whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or read-only; an older file of this name is untouched.
+    """
     buffer = io.BytesIO()  # torch turns a full disk into a RuntimeError; written by us, it stays an OSError
-    torch.save({**metadata, "model": model}, buffer)
+    torch.save(dict(content), buffer)
     with atomic_write(Path(path), "wb") as file:
         file.write(buffer.getbuffer())
 
 
-def _read(path: Path) -> Any:
+def read_content(path: Path) -> Any:
+    """Read whatever plain data and tensors a file holds, without running code.
+
+    Raises:
+        ModelError: no such file, a damaged one, or one that asks for code to be run.
+    """
     if not path.is_file():
         raise ModelError(f"{path}: no such file; check the path of the weights")
     try:

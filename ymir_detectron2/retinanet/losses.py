@@ -15,7 +15,9 @@ EPSILON = 1e-7
 """Keeps a division by an area or a distance of zero finite; detectron2's value."""
 
 
-def sigmoid_focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
+def sigmoid_focal_loss(
+    logits: Tensor, targets: Tensor, alpha: float, gamma: float, class_weights: Tensor | None = None
+) -> Tensor:
     """Sum the focal loss of (n, K) logits.
 
     Args:
@@ -23,6 +25,7 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: flo
         targets: (n, K), 1 where the anchor shows the class, else 0.
         alpha: weight of positive targets, 1 - alpha of negative ones; below 0: no weights.
         gamma: how strongly easy examples are discounted; 0 is plain cross entropy.
+        class_weights: (K,) how much a positive target of each class counts; None: 1.
 
     Source: arXiv 1708.02002, eq. 5.
     """
@@ -33,6 +36,8 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: flo
     loss = cross_entropy * ((1 - right) ** gamma)
     if alpha >= 0:
         loss = (alpha * targets + (1 - alpha) * (1 - targets)) * loss
+    if class_weights is not None:
+        loss = (1 + targets * (class_weights - 1)) * loss
     return loss.sum()
 
 

@@ -45,6 +45,8 @@ class RetinaNet(nn.Module):
         self.head = RetinaNetHead(cfg, num_classes, self.anchor_generator.num_anchors)
         self._pixel_statistics: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self.loss_normalizer: float = NORMALIZER_START
+        self.class_weights: Tensor | None = None
+        """(K,) how much an object of each class counts in `loss_cls`; None: all alike."""
 
     @property
     def device(self) -> torch.device:
@@ -94,16 +96,24 @@ class RetinaNet(nn.Module):
             scalars `loss_cls` and `loss_box_reg`, float32 under autocast too; both carry gradient, with or without
             objects.
         """
+        sums, num_objects = self.loss_sums(dense, gt_boxes, gt_classes)
+        divisor = self.update_normalizer(num_objects)
+        return {name: value / divisor for name, value in sums.items()}
+
+    def loss_sums(
+        self, dense: DenseOutputs, gt_boxes: Sequence[Tensor], gt_classes: Sequence[Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The same before they are divided, for a part of a batch; and the number of anchors that found an object."""
         anchors = torch.cat(dense.anchors)
         labels, boxes = self._label(anchors, gt_boxes, gt_classes)
         is_object = (labels >= 0) & (labels != self.num_classes)  # (N, R)
-        divisor = self._update_normalizer(is_object.sum())
         logits = torch.cat(dense.logits, dim=1)  # (N, R, K)
         deltas = torch.cat(dense.deltas, dim=1)  # (N, R, 4)
-        return {
-            "loss_cls": self._class_loss(logits, labels) / divisor,
-            "loss_box_reg": self._box_loss(deltas, anchors, boxes, is_object) / divisor,
+        sums = {
+            "loss_cls": self._class_loss(logits, labels),
+            "loss_box_reg": self._box_loss(deltas, anchors, boxes, is_object),
         }
+        return sums, is_object.sum()
 
     def decode(
         self,
@@ -165,7 +175,7 @@ class RetinaNet(nn.Module):
             boxes.append(image_boxes[matches])
         return torch.stack(labels), torch.stack(boxes)
 
-    def _update_normalizer(self, num_objects: Tensor) -> float:
+    def update_normalizer(self, num_objects: Tensor) -> float:
         """Move the running mean by this step's count over all processes; return what this process divides by.
 
         DistributedDataParallel averages the gradients of W processes; dividing by a W-th of the common mean makes
@@ -187,6 +197,7 @@ class RetinaNet(nn.Module):
             targets,
             self.cfg["MODEL.RETINANET.FOCAL_LOSS_ALPHA"],
             self.cfg["MODEL.RETINANET.FOCAL_LOSS_GAMMA"],
+            None if self.class_weights is None else self.class_weights.to(logits.device),
         )
 
     def _box_loss(self, deltas: Tensor, anchors: Tensor, boxes: Tensor, is_object: Tensor) -> Tensor:

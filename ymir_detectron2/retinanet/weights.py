@@ -48,17 +48,24 @@ def resolve_weights(reference: str, folders: Sequence[Path]) -> Path | None:
     """
     if not reference:
         return None
-    address = STORE + reference[len(SHORT) :] if reference.startswith(SHORT) else reference
+    address = _address(reference)
     if "://" not in address:
         return _existing(Path(address))
     if not address.startswith(DOWNLOADED):
         raise ModelError(f"MODEL.WEIGHTS {reference}: expected a path, {SHORT}... or https://...")
-    tail = _tail(address)
-    for folder in folders:
-        for candidate in _candidates(folder, tail):
-            if candidate.is_file():
-                return candidate
-    return _download(address, tail, reference, folders)
+    found = find_weights(reference, folders)
+    return found or _download(address, _tail(address), reference, folders)
+
+
+def find_weights(reference: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of an address where a folder has it already."""
+    tail = _tail(_address(reference))
+    places = (place for folder in folders for place in _candidates(folder, tail))
+    return next((place for place in places if place.is_file()), None)
+
+
+def _address(reference: str) -> str:
+    return STORE + reference[len(SHORT) :] if reference.startswith(SHORT) else reference
 
 
 def _existing(path: Path) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -37,7 +39,10 @@ def train(run: TaskRun[TrainSettings]) -> None:
     files = convert_task(task) if run.is_first_here else coco_files(task)
 
     engine = load_engine(run.engine_name)  # takes seconds: what is wrong with the files above is known by now
-    result = TrainingResult(task.models_dir, task.training_result, writes_stages=task.writes_stages)
+    resume_dir = task.output_dir / ".unfinished" / "training"
+    result = TrainingResult(
+        task.models_dir, task.training_result, writes_stages=task.writes_stages, record=resume_dir / "stages.json"
+    )
     job = TrainJob(
         train_json=files.train,
         val_json=files.val,
@@ -50,13 +55,24 @@ def train(run: TaskRun[TrainSettings]) -> None:
         gpu_ids=task.gpu_ids,
         models_dir=task.models_dir,
         tensorboard_dir=task.tensorboard_dir,
+        resume_dir=resume_dir,
+        must_resume=options.resume,
         on_progress=run.monitor.report,
         on_stage=lambda weights: result.add(_as_stage(weights)),
+        on_resume=result.restore,
         stop_requested=run.stop.requested,
     )
     summary = engine.train(job)
     if run.is_main:
         _write_summary(task, summary, result)
+        _forget(resume_dir)  # only now: until here a new start would find the end of this one
+
+
+def _forget(resume_dir: Path) -> None:
+    """Remove the state of the training, and the folder around it unless something else is there."""
+    shutil.rmtree(resume_dir, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        resume_dir.parent.rmdir()
 
 
 def find_config_file(name: str, engine_name: str = "torch") -> Path:
@@ -88,8 +104,9 @@ def weights_folders() -> tuple[Path, ...]:
 def _as_stage(weights: StageWeights) -> Stage:
     metrics = weights.metrics
     if metrics is None:
-        return Stage(weights.name, weights.files, 0.0)
-    return Stage(weights.name, weights.files, metrics.ap50, {"mAR": metrics.ar100, "boxAP": metrics.ap})
+        return Stage(weights.name, weights.files, 0.0, measured=False)
+    figures = {"mAR": metrics.ar100, "boxAP": metrics.ap}
+    return Stage(weights.name, weights.files, metrics.ap50, figures, score=weights.score)
 
 
 def _write_summary(task: Task, summary: TrainSummary, result: TrainingResult) -> None:

@@ -12,13 +12,17 @@ from .loop import StepStats
 class Board:
     """Writes one event file; the folder itself belongs to the platform and is never listed or emptied."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, first_step: int = 1) -> None:
+        """
+        Args:
+            first_step: points from here on of an earlier file of this folder are hidden.
+        """
         with warnings.catch_warnings():  # some releases of tensorboard import what NumPy has deprecated
             warnings.simplefilter("ignore")
             from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._writer = SummaryWriter(str(folder), flush_secs=20)
+        self._writer = SummaryWriter(str(folder), flush_secs=20, purge_step=first_step if first_step > 1 else None)
 
     def add_step(self, stats: StepStats) -> None:
         for name, value in stats.losses.items():

@@ -14,6 +14,7 @@ from ..dataset.image_reading import read_image_bgr
 from ..errors import ConfigError, DatasetError, ImageError
 from ..retinanet.config import Config
 from ..retinanet.resize import resize_image, resized_hw
+from .augmentations import Augmentations, Labelled
 from .sampling import Draw
 
 
@@ -43,7 +44,12 @@ _BARREN_BATCHES = 1000  # without a single readable picture, one after another: 
 class TrainingPictures(Dataset):  # type: ignore[type-arg]
     """Pictures by draw; the random choices of a draw depend on the seed and its number alone."""
 
-    def __init__(self, cfg: Config, dataset: CocoDataset, *, seed: int) -> None:
+    def __init__(self, cfg: Config, dataset: CocoDataset, *, seed: int, augment: Sequence[str] = ()) -> None:
+        """
+        Args:
+            augment: what else is done to pictures, see `augmentations`.
+        """
+        self._augmentations = Augmentations(augment)
         self._dataset = dataset
         self._seed = seed
         self._short_edges = tuple(cfg["INPUT.MIN_SIZE_TRAIN"])
@@ -57,12 +63,13 @@ class TrainingPictures(Dataset):  # type: ignore[type-arg]
     def __getitem__(self, draw: Draw) -> BatchItem:
         generator = np.random.default_rng([self._seed, draw.number])
         try:
-            image_bgr = read_image_bgr(Path(self._dataset.image_paths[draw.picture]))
+            picture = self._read(draw.picture)
         except ImageError as error:
             return UnreadablePicture(str(error))
-        boxes_xyxy, classes = self._dataset.objects(draw.picture)
+        image_bgr, boxes_xyxy, classes = self._augmentations.before_resizing(picture, self._another, generator)
         height, width = image_bgr.shape[:2]
-        new_hw = resized_hw(height, width, self._short_edge(generator), self._max_edge)
+        short_edge = round(self._short_edge(generator) * self._augmentations.scale(generator))
+        new_hw = resized_hw(height, width, short_edge, self._max_edge)
         image = resize_image(image_bgr, new_hw)
         boxes_xyxy = boxes_xyxy * np.array([new_hw[1] / width, new_hw[0] / height] * 2, dtype=np.float32)
         if self._flip != "none" and generator.random() < 0.5:
@@ -70,6 +77,15 @@ class TrainingPictures(Dataset):  # type: ignore[type-arg]
         if self._rgb:
             image = image[:, :, ::-1]
         return TrainingPicture(np.ascontiguousarray(image.transpose(2, 0, 1)), boxes_xyxy, classes)
+
+    def _read(self, number: int) -> Labelled:
+        return Labelled(read_image_bgr(Path(self._dataset.image_paths[number])), *self._dataset.objects(number))
+
+    def _another(self, generator: np.random.Generator) -> Labelled | None:
+        try:
+            return self._read(int(generator.integers(len(self._dataset))))
+        except ImageError:  # it is counted where it is drawn itself
+            return None
 
     def _short_edge(self, generator: np.random.Generator) -> int:
         if self._sampling == "range":

@@ -45,3 +45,21 @@ def gather(item: Any) -> list[Any]:
     items: list[Any] = [None] * world_size()
     dist.all_gather_object(items, item)
     return items
+
+
+def from_first(item: Any) -> Any:
+    """What the process of rank 0 has, in every process; the others may pass None."""
+    if world_size() == 1:
+        return item
+    items = [item]
+    dist.broadcast_object_list(items, src=0)
+    return items[0]
+
+
+def all_agree(holds: bool, device: torch.device) -> bool:
+    """Whether something holds in every process."""
+    if world_size() == 1:
+        return holds
+    flag = torch.tensor(int(holds), device=device)
+    dist.all_reduce(flag, op=dist.ReduceOp.MIN)
+    return bool(flag)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import statistics
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Protocol
 
-from torch import Tensor
+from torch import nn
 from tqdm import tqdm
 
 from ..atomic_file import atomic_write
@@ -18,14 +20,28 @@ from ..errors import ExecutorError, StoppedError, StorageError
 from ..evaluation.metrics import Metrics
 from ..retinanet.checkpoint import write_checkpoint
 from . import processes
+from .best import Patience, score_of
 from .board import Board
+from .ema import WeightAverage
 from .loop import StepStats
+from .resume import ResumeFolder, takes_up
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.yaml"
 _LINES_PER_RUN = 100  # of the log; the platform keeps all of it in one file
 _POINTS_PER_CURVE = 1000
+_SECONDS_BETWEEN_STATES = 600.0  # that much is lost when the machine fails
+
+
+class ResumableTrainer(Protocol):
+    """What takes the steps, as far as a new start is concerned."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as plain data and tensors."""
+
+    def restore(self, state: Mapping[str, Any], step: int) -> None:
+        """Go on after `step` steps."""
 
 
 class TrainingRun:
@@ -38,31 +54,41 @@ class TrainingRun:
         self,
         job: TrainJob,
         cfg: EngineConfig,
-        state_dict: Callable[[], Mapping[str, Tensor]],
+        model: nn.Module,
         evaluate: Callable[[], Metrics],
+        *,
+        average: WeightAverage | None,
+        fingerprint: Mapping[str, str],
     ) -> None:
         """
         Args:
-            state_dict: the weights as they are now, under detectron2's names.
+            model: its weights, under detectron2's names, are what a stage holds.
             evaluate: measures the model as it is now; called in all processes together.
+            average: measured as well at each evaluation, and packed where it is better.
+            fingerprint: see `resume.fingerprint`.
         """
         self._job = job
         self._cfg = cfg
-        self._state_dict = state_dict
+        self._model = model
         self._evaluate = evaluate
+        self._average = average
+        self._fingerprint = fingerprint
         self._max_iter: int = cfg["SOLVER.MAX_ITER"]
         self._eval_period: int = cfg["TEST.EVAL_PERIOD"]  # 0, as args_options may say: at the end only
+        self._state_period: int = cfg["SOLVER.CHECKPOINT_PERIOD"]
         self._writes = processes.rank() == 0
-        self._step = 0
-        self._last_stage_step = 0
+        self._folder = ResumeFolder(job.resume_dir)
+        self._patience = Patience(job.settings.patience)
+        self._trainer: ResumableTrainer | None = None
+        self._step = self._last_stage_step = self._measured_step = 0
         self._has_stage = False
+        self._state_step = 0
+        self._state_s = time.monotonic()
         self._seconds: list[float] = []
         self._board: Board | None = None
+        self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> TrainingRun:
-        self._board = Board(self._job.tensorboard_dir) if self._writes else None
-        # a bar for a person at a terminal, lines for a log
-        self._bar = tqdm(total=self._max_iter, unit="step", disable=not (self._writes and sys.stdout.isatty()))
         return self
 
     def __exit__(
@@ -72,9 +98,37 @@ class TrainingRun:
             if error is not None:
                 self._save_unfinished(error)
         finally:
-            self._bar.close()
+            if self._bar is not None:
+                self._bar.close()
             if self._board is not None:
                 self._board.close()
+
+    def begin(self, trainer: ResumableTrainer) -> None:
+        """Take up the unfinished training of the output folder, where there is one and it is this one.
+
+        Raises:
+            ConfigError: `--resume` was given, and it is another one.
+        """
+        self._trainer = trainer
+        found = processes.from_first(self._unfinished() if self._writes else None)
+        if found is not None:
+            self._step = self._last_stage_step = self._state_step = found["step"]
+            self._measured_step = found["measured_step"]
+            self._has_stage = found["has_stage"]
+            self._patience.load_state_dict(found["patience"])
+            trainer.restore(found["trainer"], self._step)
+            logger.info("going on after step %d of %d, as the unfinished training left it", self._step, self._max_iter)
+        self._board = Board(self._job.tensorboard_dir, first_step=self._step + 1) if self._writes else None
+        # a bar for a person at a terminal, lines for a log
+        shown = self._writes and sys.stdout.isatty()
+        self._bar = tqdm(total=self._max_iter, initial=self._step, unit="step", disable=not shown)
+        if self._step > self._measured_step and self._is_time_for_a_stage():  # stopped just before or in the evaluation
+            self._finish_stage()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run ends here, before its last step or at it."""
+        return self._step >= self._max_iter or self._patience.is_over
 
     def after_step(self, stats: StepStats) -> None:
         """Note a finished step; at intervals, and after the last one, evaluate and offer a stage.
@@ -85,15 +139,30 @@ class TrainingRun:
         self._step = stats.step
         self._seconds.append(stats.seconds)
         self._note_step(stats)
-        self._bar.update()
+        if self._bar is not None:
+            self._bar.update()
         if self._job.stop_requested():
             raise StoppedError(f"stopped on request after step {stats.step} of {self._max_iter}")
-        if stats.step == self._max_iter or (self._eval_period and stats.step % self._eval_period == 0):
+        if self._is_time_for_a_stage():
             self._finish_stage()
+        elif self._is_time_for_a_state():
+            self._keep_state()
 
     def summary(self, device: str) -> TrainSummary:
         """What to say about the finished run."""
-        return TrainSummary(self._max_iter, statistics.median(self._seconds), device)
+        return TrainSummary(self._step, statistics.median(self._seconds or [0.0]), device)
+
+    def _unfinished(self) -> dict[str, Any] | None:
+        """The state to go on from; what belongs to another training is removed."""
+        demanded = self._job.must_resume
+        state = self._folder.newest()
+        if state is None and demanded:
+            logger.info("--resume: the output folder holds no unfinished training, so this one begins at step 1")
+        if state is None or not takes_up(state, self._fingerprint, demanded=demanded):
+            self._folder.clear()
+            return None
+        self._job.on_resume()
+        return state
 
     def _note_step(self, stats: StepStats) -> None:
         if not self._writes:
@@ -112,17 +181,42 @@ class TrainingRun:
             )  # fmt: skip
 
     def _finish_stage(self) -> None:
+        """Measure the weights, and their mean, and offer the better of the two."""
+        metrics = self._measured("")
+        score = self._score(metrics)
+        with contextlib.ExitStack() as stack:
+            if self._average is not None:
+                stack.enter_context(self._average.in_place())
+                averaged = self._measured(" of the averaged weights")
+                if self._score(averaged) > score:
+                    metrics, score = averaged, self._score(averaged)
+                else:
+                    stack.close()
+            if self._writes:
+                if self._board is not None:
+                    self._board.add_metrics(self._step, metrics)
+                self._offer_stage(metrics)
+        self._patience.note(score)
+        self._measured_step = self._step
+        self._keep_state()
+        if self._patience.is_over and self._step < self._max_iter:
+            logger.info("step %d: no better evaluation in the last %d: training ends here",
+                        self._step, self._job.settings.patience)  # fmt: skip
+
+    def _score(self, metrics: Metrics) -> float:
+        """The same in every process, although the first alone may have measured everything."""
+        return float(processes.from_first(score_of(metrics, self._job.settings.best_metric)))
+
+    def _measured(self, whose: str) -> Metrics:
         metrics = self._evaluate()
-        if not self._writes:
-            return
-        by_class = "  ".join(f"{name} {value:.3f}" for name, value in metrics.ap50_by_class.items())
-        logger.info(
-            "step %d: AP50 %.4f  AP %.4f  AP75 %.4f  AR %.4f  AP50 by class: %s",
-            self._step, metrics.ap50, metrics.ap, metrics.ap75, metrics.ar100, by_class or "no labelled object",
-        )  # fmt: skip
-        if self._board is not None:
-            self._board.add_metrics(self._step, metrics)
-        self._offer_stage(metrics)
+        if self._writes:
+            by_class = "  ".join(f"{name} {value:.3f}" for name, value in metrics.ap50_by_class.items())
+            logger.info(
+                "step %d: AP50%s %.4f  AP %.4f  AP75 %.4f  AR %.4f  AP50 by class: %s",
+                self._step, whose, metrics.ap50, metrics.ap, metrics.ap75, metrics.ar100,
+                by_class or "no labelled object",
+            )  # fmt: skip
+        return metrics
 
     def _offer_stage(self, metrics: Metrics | None) -> None:
         name = f"iter_{self._step:07d}"
@@ -132,11 +226,44 @@ class TrainingRun:
             "class_names": list(self._job.class_names),
             "ap50": None if metrics is None else metrics.ap50,
         }
-        write_checkpoint(self._job.models_dir / weights, self._state_dict(), metadata)
+        self._write_weights(self._job.models_dir / weights, metadata)
         _write_config(self._job.models_dir / CONFIG_NAME, self._cfg)
-        self._job.on_stage(StageWeights(name, (weights, CONFIG_NAME), metrics))
+        score = score_of(metrics, self._job.settings.best_metric)
+        self._job.on_stage(StageWeights(name, (weights, CONFIG_NAME), metrics, score))
         self._last_stage_step = self._step
         self._has_stage = True
+
+    def _write_weights(self, path: Path, metadata: Mapping[str, Any]) -> None:
+        """A stage is worth more than the states that a new start would go on from: on a full disk they make room."""
+        while True:
+            try:
+                write_checkpoint(path, self._model.state_dict(), metadata)
+            except StorageError:
+                if not self._folder.drop_oldest():
+                    raise
+            else:
+                return
+
+    def _is_time_for_a_stage(self) -> bool:
+        return self._step == self._max_iter or bool(self._eval_period and self._step % self._eval_period == 0)
+
+    def _is_time_for_a_state(self) -> bool:
+        period = self._state_period
+        return bool(period and self._step % period == 0) or time.monotonic() - self._state_s > _SECONDS_BETWEEN_STATES
+
+    def _keep_state(self) -> None:
+        if not self._writes or self._trainer is None:
+            return
+        content = {
+            "fingerprint": dict(self._fingerprint),
+            "has_stage": self._has_stage,
+            "measured_step": self._measured_step,
+            "patience": self._patience.state_dict(),
+            "trainer": self._trainer.state(),
+        }
+        self._folder.write(self._step, content)
+        self._state_step = self._step
+        self._state_s = time.monotonic()
 
     def _save_unfinished(self, error: BaseException) -> None:
         """Keep the steps since the last stage. After anything but a stop they may have gone astray: a last resort."""
@@ -147,6 +274,8 @@ class TrainingRun:
         logger.warning("saving the weights of step %d, which are not evaluated: their mAP counts as 0", self._step)
         try:
             self._offer_stage(None)
+            if stopped and self._step > self._state_step:
+                self._keep_state()
         except ExecutorError as second:  # the first error is the one to report
             logger.error("the weights of step %d could not be saved: %s", self._step, second)
 

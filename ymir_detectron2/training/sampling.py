@@ -27,10 +27,14 @@ class Draw(NamedTuple):
 class BatchStream:
     """Endless batches of draws for one process of a run."""
 
-    def __init__(self, cfg: Config, dataset: CocoDataset, *, seed: int, rank: int, world_size: int) -> None:
+    def __init__(
+        self, cfg: Config, dataset: CocoDataset, *, seed: int, rank: int, world_size: int, first: int = 0
+    ) -> None:
         """
         Args:
             rank, world_size: this process and how many share each batch.
+            first: how many batches were used up before; they are counted through, so that the pictures that wait for
+                others of their shape wait again.
 
         Raises:
             ConfigError: the batch cannot be split evenly.
@@ -39,6 +43,7 @@ class BatchStream:
         require_even_shares(self._batch_size, world_size)
         self._seed = seed
         self._rank, self._world_size = rank, world_size
+        self._first = first
         counts = np.diff(dataset.box_starts)
         filter_empty = cfg["DATALOADER.FILTER_EMPTY_ANNOTATIONS"]
         self._indexes = np.flatnonzero(counts > 0) if filter_empty else np.arange(len(dataset))
@@ -48,6 +53,9 @@ class BatchStream:
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """This process's part of each batch. All pictures of a batch are wide, or none is: padding stays small."""
+        return itertools.islice(self._batches(), self._first, None)
+
+    def _batches(self) -> Iterator[list[Draw]]:
         waiting: dict[bool, list[Draw]] = {False: [], True: []}
         for draw in map(Draw, self._shuffled(), itertools.count()):
             group = waiting[bool(self._shape_group[draw.picture])]

@@ -17,12 +17,14 @@ from ...errors import ConfigError
 from ...evaluation.metrics import Metrics
 from ...retinanet.checkpoint import read_checkpoint
 from ...training import processes
+from ...training.ema import WeightAverage
+from ...training.resume import fingerprint
 from ...training.run import TrainingRun
 from ...training.sampling import require_even_shares
 from ..base import Detector, DetectorOptions, TrainJob, TrainSummary
 from ..devices import autocast_dtype, choose_device, describe_device, loader_workers
 from ..packages import class_names_of, config_of, initial_weights, require_complete
-from ..precedence import CLASS_COUNTS, require_free, resolve_config
+from ..precedence import CLASS_COUNTS, log_split, require_free, resolve_config
 from ..validation import evaluate_detector
 from .configuration import Detectron2Config, check_supported, load_config
 from .data import TRAIN_SET, VAL_SET, register_sets
@@ -46,6 +48,8 @@ class Detectron2Engine:
         dtype = autocast_dtype(job.settings.precision, device)
         cfg = _for_this_run(resolve_config(job, load_config), job, device, dtype)
         require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], processes.world_size())
+        _require_known_settings(job)
+        log_split(cfg)
         logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
                     processes.rank() + 1, processes.world_size())  # fmt: skip
         logger.info("resolved configuration:\n%s", cfg.to_yaml())
@@ -78,6 +82,14 @@ class Detectron2Engine:
         return Detectron2Detector(
             model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size
         )
+
+
+def _require_known_settings(job: TrainJob) -> None:
+    """Refuse what detectron2's trainer has no place for, rather than leave it out in silence."""
+    for name in ("accumulate", "class_weights", "augment"):
+        value = getattr(job.settings, name)
+        if value not in ("", 0, 1):
+            raise ConfigError(f"config.yaml: {name}: {value!r} needs engine: torch; set that, or leave the key empty")
 
 
 def _for_this_run(
@@ -131,8 +143,11 @@ def _train(job: TrainJob, cfg: Detectron2Config, device: torch.device, dtype: to
     def evaluate() -> Metrics:
         return evaluate_detector(detector, val_set, job)
 
-    with TrainingRun(job, cfg, model.state_dict, evaluate) as run:
-        trainer = Trainer(cfg.node(), model, device, run)
+    average = WeightAverage(model, job.settings.ema) if job.settings.ema else None
+    same = fingerprint(job, cfg, Detectron2Engine.name, str(dtype or "fp32"))
+    with TrainingRun(job, cfg, model, evaluate, average=average, fingerprint=same) as run:
+        trainer = Trainer(cfg.node(), model, device, run, average)
+        run.begin(trainer)
         trainer.train()
     for sentence in trainer.skipped.sentences():
         logger.warning("training: %s", sentence)
