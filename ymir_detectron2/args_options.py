@@ -32,7 +32,7 @@ class ArgsOptions(NamedTuple):
     config_file: str = ""
     """'': as `config_file` of config.yaml says."""
     num_gpus: int = 0
-    """Processes of a training on this machine; 0: one per GPU that gpu_id names."""
+    """Processes on this machine; 0: one per GPU that gpu_id names."""
     num_machines: int = 1
     machine_rank: int = 0
     dist_url: str = ""

@@ -29,6 +29,10 @@ _BRIEFLY.maxlist = _BRIEFLY.maxtuple = _BRIEFLY.maxdict = 10
 _BRIEFLY.maxstring = _BRIEFLY.maxlong = _BRIEFLY.maxother = 200
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
+"""What CUDA, torch's allocator for the CPU, and oneDNN say."""
+
+
 class ExecutorError(Exception):
     """A task cannot go on, and the user is told why in one sentence."""
 
@@ -112,6 +116,11 @@ class StorageError(ExecutorError):
 
 class StoppedError(ExecutorError):
     """The task was told to stop from outside."""
+
+
+def says_out_of_memory(error: BaseException) -> bool:
+    """Whether another library's error means that GPU or main memory ran out."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def briefly(value: object) -> str:

@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds, and the verdict has to be written by then
 TRAINING = "ymir_train.py"
 _POLL_S = 0.2
-_MINING_SHARE = 0.8  # mining looks at every picture five times, inference once
+_SECONDS_BETWEEN_LOOKS = "0.2"  # of the launcher at its processes; torch 1.10 would look every five
+_MINING_SHARE = 0.98  # mining keeps the boxes that it sees: inference only writes them
+_RANDOM_MINING_SHARE = 0.02  # which looks at no picture
 
 
 class Step(NamedTuple):
@@ -53,7 +55,7 @@ class ChildError(ExecutorError):
 
 
 def plan(task: Task) -> list[Step]:
-    """The steps of a task: training, or mining and inference, mining first.
+    """The steps of a task: training, or mining and inference, mining first; each in as many processes as GPUs.
 
     Raises:
         ConfigError: env.yaml asks for nothing, or for training together with something else; args_options make no
@@ -62,17 +64,23 @@ def plan(task: Task) -> list[Step]:
     wanted = [name for name in ("run_training", "run_mining", "run_infer") if getattr(task, name)]
     if not wanted:
         raise ConfigError("env.yaml: none of run_training, run_mining and run_infer is true; set one of them")
+    if task.run_training and len(wanted) > 1:
+        raise ConfigError(f"env.yaml: {' and '.join(wanted)} are true; training is a task of its own")
+    options = parse_args_options(str(task.config.get("args_options") or ""))
+    processes = _processes(task, options)
     if task.run_training:
-        if len(wanted) > 1:
-            raise ConfigError(f"env.yaml: {' and '.join(wanted)} are true; training is a task of its own")
-        options = parse_args_options(str(task.config.get("args_options") or ""))
-        return [Step(TRAINING, 0.0, 1.0, task.training_result, _processes(task, options), options)]
-    share = {1: 1.0 if task.run_mining else 0.0, 2: _MINING_SHARE}[len(wanted)]
+        return [Step(TRAINING, 0.0, 1.0, task.training_result, processes, options)]
+    share = {1: 1.0 if task.run_mining else 0.0, 2: _mining_share(task)}[len(wanted)]
     steps = [
-        Step("ymir_mining.py", 0.0, share, task.mining_result, 1),
-        Step("ymir_infer.py", share, 1.0, task.infer_result, 1),
+        Step("ymir_mining.py", 0.0, share, task.mining_result, processes, options),
+        Step("ymir_infer.py", share, 1.0, task.infer_result, processes, options),
     ]
     return [step for step in steps if step.last > step.first]
+
+
+def _mining_share(task: Task) -> float:
+    algorithm = str(task.config.get("mining_algorithm") or "").strip().lower()
+    return _RANDOM_MINING_SHARE if algorithm == "random" else _MINING_SHARE
 
 
 def _processes(task: Task, options: ArgsOptions) -> int:
@@ -110,10 +118,14 @@ def run_step(step: Step, task: Task, env_file: Path, stop: StopSignal) -> None:
 
 def _command(step: Step, env_file: Path) -> list[str]:
     script = [str(PROJECT_DIR / step.script), "--env", str(env_file), "--progress", str(step.first), str(step.last)]
-    if step.processes == 1 and step.options.num_machines == 1:
+    if not _needs_launcher(step):
         return [sys.executable, *script]
-    launcher = ["-m", "torch.distributed.run", *_meeting(step.options), "--nproc_per_node", str(step.processes)]
-    return [sys.executable, *launcher, *script]
+    number = ["--nproc_per_node", str(step.processes), "--monitor_interval", _SECONDS_BETWEEN_LOOKS]
+    return [sys.executable, "-m", f"{__package__}.launcher", *_meeting(step.options), *number, *script]
+
+
+def _needs_launcher(step: Step) -> bool:
+    return step.processes > 1 or step.options.num_machines > 1
 
 
 def _meeting(options: ArgsOptions) -> list[str]:
@@ -129,6 +141,9 @@ def _environment(step: Step) -> dict[str, str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     # a waiting thread that spins takes the core from whoever else is on the host: one neighbour made steps 6x slower
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if _needs_launcher(step):  # a module, and not below the folder in which somebody has started us
+        folders = [str(PROJECT_DIR), *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(folders)
     if step.processes > 1:
         threads = max(1, len(os.sched_getaffinity(0)) // step.processes)
         environment.setdefault("OMP_NUM_THREADS", str(threads))
@@ -161,19 +176,31 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
 
 def _cause_of_death(step: Step, status: int, stop: StopSignal) -> ExecutorError:
     if stop.requested():
-        left = "finished stages are kept" if step.script == TRAINING else "start the task again"
-        return StoppedError(f"stopped by {stop.name} while {step.script} was running; {left}")
+        return StoppedError(f"stopped by {stop.name} while {step.script} was running; {what_stays(step.script)}")
+    return cause_of_death(step.script, step.script, status)
+
+
+def cause_of_death(script: str, process: str, status: int) -> ExecutorError:
+    """What is said about a process that ended without a word of its own.
+
+    Args:
+        script: its file.
+        process: how to name it.
+        status: its exit status, below zero the number of the signal that ended it.
+    """
     if status == -signal.SIGKILL:
         return OutOfMemoryError(
-            f"{step.script} was killed by the system (SIGKILL), most likely because main memory ran out;"
-            " lower batch_size or num_workers, or give the container more memory"
+            f"{process} was killed by the system (SIGKILL), most likely because main memory ran out;"
+            f" lower batch_size or num_workers, or give the container more memory; {what_stays(script)}"
         )
     if status < 0:
         name = signal.Signals(-status).name
-        return ExecutorError(f"{step.script} crashed ({name}); the lines above say where; please report them")
-    if step.processes > 1:
-        return ExecutorError(
-            f"one of the {step.processes} processes of {step.script} died without a reason of its own;"
-            " exit code -9 in the lines above means that memory ran out"
-        )
-    return ExecutorError(f"{step.script} ended with exit status {status} and gave no reason; see the lines above")
+        return ExecutorError(f"{process} crashed ({name}); the lines above say where; please report them")
+    return ExecutorError(f"{process} ended with exit status {status} and gave no reason; see the lines above")
+
+
+def what_stays(script: str) -> str:
+    """What a step that was cut short has left, in words."""
+    if Path(script).name == TRAINING:
+        return "finished stages are kept"
+    return "start the task again on the same /out: finished pictures are kept"

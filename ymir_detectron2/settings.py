@@ -29,6 +29,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 PRETRAINED = ("coco", "imagenet", "none")
 AUGMENTATIONS = ("vertical_flip", "colour_jitter", "scale_jitter", "random_crop", "mosaic")
 BEST_METRICS = ("map50", "map", "map75", "mar")
+CHOICES = ("auto", "always", "never")
+MINING_ALGORITHMS = ("cald", "cald_legacy", "entropy", "aldd", "margin", "random")
 
 
 def _from_config_if_absent(default: Any) -> Any:
@@ -118,16 +120,47 @@ class InferSettings(DeviceSettings):
     """Boxes with a score of this or less are left out, between 0 and 1."""
     batch_size: int = 0
     """Pictures per forward pass; 0 chooses by the device."""
+    tile_size: int = 0
+    """For small objects in large pictures: side of the tiles that a larger picture is cut into, in pixels; 0 means no
+    tiles."""
+    tile_overlap: int = 0
+    """Pixels that neighbouring tiles share; 0 means a fifth of `tile_size`."""
+    channels_last: str = "auto"
+    """Order of numbers in memory that suits convolutions: `always`, `never`, or `auto`: always."""
+    fuse: str = "auto"
+    """Fold normalisations into convolutions first, in the torch engine: `always`, `never`, or `auto`: always."""
+    compile: str = "auto"
+    """torch's compiler, in the torch engine, seconds per shape of pictures: `always`, `never`, or `auto`: never."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require("conf_threshold", self.conf_threshold, 0 < self.conf_threshold < 1, "between 0 and 1")
         _require("batch_size", self.batch_size, self.batch_size >= 0, "zero or more")
+        _require("tile_size", self.tile_size, self.tile_size == 0 or self.tile_size >= 32, "at least 32, or 0")
+        fits = 0 <= self.tile_overlap <= self.tile_size // 2
+        _require("tile_overlap", self.tile_overlap, fits, "at most half of tile_size")
+        for name in ("channels_last", "fuse", "compile"):
+            _require_one_of(name, getattr(self, name), CHOICES)
 
 
 @dataclass(frozen=True)
 class MiningSettings(InferSettings):
     """Keys of mining-template.yaml."""
+
+    mining_algorithm: str = "cald"
+    """What makes a picture worth labelling: `cald`, `cald_legacy`, `entropy`, `aldd`, `margin` or `random`."""
+    class_distribution_scores: str = ""
+    """For `aldd`: how much each class counts, e.g. `1.0,1.0,0.1`; classes without a number count 1."""
+    diversity_distance: float = 0.0
+    """Of two pictures whose cosine distance is smaller, the less informative is moved behind; 0 means off."""
+    diversity_pool: int = 5000
+    """How many of the best pictures `diversity_distance` compares."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_one_of("mining_algorithm", self.mining_algorithm, MINING_ALGORITHMS)
+        _require("diversity_distance", self.diversity_distance, 0 <= self.diversity_distance < 1, "below 1, or 0")
+        _require("diversity_pool", self.diversity_pool, self.diversity_pool >= 2, "at least 2")
 
 
 TaskSettings = TypeVar("TaskSettings", bound=DeviceSettings)

@@ -11,7 +11,7 @@ import sys
 import traceback
 
 from .contract.monitor import Monitor
-from .errors import ExecutorError, GpuKernelError, OutOfMemoryError, StorageError, printable
+from .errors import ExecutorError, GpuKernelError, OutOfMemoryError, StorageError, printable, says_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def as_executor_error(error: BaseException) -> ExecutorError:
             f"a process that reads pictures was killed by the system ({_shortened(text)}), most likely because memory"
             " ran out; lower num_workers or batch_size, or give the container more memory"
         )
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if says_out_of_memory(error):
         return OutOfMemoryError(
             f"memory ran out ({_shortened(text)}); lower batch_size, or INPUT.MIN_SIZE_TRAIN and INPUT.MIN_SIZE_TEST"
             " in args_options"

@@ -12,9 +12,10 @@ from typing import Iterator
 
 import pytest
 
-from tests.conftest import MakeTree
+from tests.conftest import MakeTree, Trained, draw_picture
 from tests.platform_reader import read_training_result
 from tests.running import run_start
+from ymir_detectron2.inference.stream import BLOCK
 
 WITHOUT_POWERS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
 """A prefix under which root, too, has to keep to the permissions of files."""
@@ -89,3 +90,26 @@ def test_disk_that_the_curves_fill_up(ymir_tree: MakeTree):
         assert outcome.status == 1
         assert outcome.last_line.startswith("ERROR 160004: ")
         assert "the disk is full" in outcome.last_line, outcome.output[-3000:]
+
+
+def test_disk_that_fills_up_while_candidates_are_looked_at(ymir_tree: MakeTree, trained: Trained):
+    """What was finished before stays, and counts when the task is started again with more room."""
+    tree = ymir_tree("infer")
+    trained.give_to(tree)
+    names = [f"/in/assets/{number}.jpg" for number in range(6 * BLOCK)]
+    for number, name in enumerate(names):
+        draw_picture(tree.real(name), [("brick", 5 + number % 20, 8, 40, 50)])
+    tree.write_index("candidate", names)
+    with mounted(tree.out_dir, "size=1m"):
+        outcome = run_start(tree.env_file)
+        outcome.require_failure(160004, "No space left on device", "the disk is full: free some space")
+        (work,) = (tree.out_dir / ".unfinished").rglob("*.tsv")
+        finished = work.read_bytes().count(b"\n")
+        assert 1 <= finished < 6
+        assert not (tree.out_dir / "infer-result.json").exists()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(tree.out_dir)], check=True)
+        (tree.out_dir / "monitor.txt").unlink()
+        again = run_start(tree.env_file)
+        again.require_success()
+        assert f"{finished * BLOCK} of {len(names)} images were inferred before" in again.output
+        assert list(again.json("infer-result.json")["detection"]) == [Path(name).name for name in names]

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.platform_reader import read_infer_result, read_mining_result, read_monitor, read_training_result
+from tests.platform_reader import read_infer_result, read_monitor, read_training_result
 from ymir_detectron2.atomic_file import atomic_write
 from ymir_detectron2.contract import monitor as monitor_module
 from ymir_detectron2.contract.annotations import AnnotationReader, Box
 from ymir_detectron2.contract.findings import Findings
 from ymir_detectron2.contract.index_file import read_index
 from ymir_detectron2.contract.infer_result import InferResultWriter, ResultBox
-from ymir_detectron2.contract.mining_result import write_mining_result
 from ymir_detectron2.contract.model_package import find_model_package
 from ymir_detectron2.contract.monitor import Monitor
 from ymir_detectron2.contract.paths import PathMap
@@ -78,6 +77,7 @@ def read(tmp_path: Path, content: bytes) -> tuple[list[tuple[str, str | None]], 
         pytest.param(b"/in/a\n\t/in/a.txt\n", [("/in/a", None)], {"index line without a picture": 1}, id="no picture"),
         pytest.param(b"/in/b\n/in/a\n", [("/in/b", None), ("/in/a", None)], {}, id="own order"),
         pytest.param(b"/in/a\t/in/t\textra\n", [("/in/a", "/in/t")], {}, id="third column"),
+        pytest.param(b"/in/a\r/in/b", [("/in/a", None), ("/in/b", None)], {}, id="line ends of another age"),
         pytest.param(b"/in/\xe9\n", [("/in/\udce9", None)], {}, id="no UTF-8"),
         pytest.param("/in/a\u2028b\n".encode(), [("/in/a\u2028b", None)], {}, id="a line separator in a name"),
     ],
@@ -284,29 +284,31 @@ def test_the_first_release_gets_the_files_of_the_best_stage(tmp_path: Path):
     assert read_training_result(tmp_path, "1.1.0").best.m_ap == 1.0
 
 
-# --- result.tsv and infer-result.json ----------------------------------------------------------------------------
-
-
-def test_mining_scores_are_sorted_and_equal_ones_by_name(tmp_path: Path):
-    write_mining_result(tmp_path / "result.tsv", [("/in/b.jpg", -0.5), ("/in/a.jpg", -0.5), ("/in/c d.jpg", 0.0)])
-    text = (tmp_path / "result.tsv").read_text()
-    assert text == "/in/c d.jpg\t0.000000\n/in/a.jpg\t-0.500000\n/in/b.jpg\t-0.500000\n"
-    assert read_mining_result(tmp_path / "result.tsv", ["a.jpg", "b.jpg", "c d.jpg"]) == ["c d", "a", "b"]
+# --- infer-result.json -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("writes_stages", "release"), [(True, "2.5.0"), (True, "2.0.0"), (False, "1.1.0")])
 def test_boxes_come_back_as_they_were_written(tmp_path: Path, writes_stages: bool, release: str):
     path = tmp_path / "infer-result.json"
     with InferResultWriter(path, writes_stages=writes_stages) as writer:
-        assert writer.add("/in/assets/a.jpg", [ResultBox(1, 2, 3, 4, "cat", 0.123456789)])
-        assert writer.add("/in/assets/b \"ü\".jpg", [])
-        assert not writer.add("/other/a.jpg", [])
+        writer.add("/in/assets/a.jpg", [ResultBox(1, 2, 3, 4, "cat", 0.123456789)])
+        writer.add('/in/assets/b "ü".jpg', [])
         assert not path.exists()
     shown = read_infer_result(path, ["a.jpg", 'b "ü".jpg'], ["cat"], release)
     assert [(box.x, box.y, box.w, box.h, box.class_name, box.score) for box in shown["a.jpg"]] == [
         (1, 2, 3, 4, "cat", 0.123457)
     ]
     assert shown['b "ü".jpg'] == []
+
+
+def test_the_bytes_of_a_result(tmp_path: Path):
+    with InferResultWriter(tmp_path / "result.json", writes_stages=True) as writer:
+        writer.add("/in/a.jpg", [ResultBox(3, 4, 10, 7, "cat", 0.9)])
+        writer.add("/in/x/caf\udce9.jpg", [])
+    assert (tmp_path / "result.json").read_bytes() == (
+        b'{"detection": {\n"a.jpg": {"boxes": [{"box": {"x": 3, "y": 4, "w": 10, "h": 7}, "class_name": "cat",'
+        b' "score": 0.9}]},\n"caf\\udce9.jpg": {"boxes": []}\n}}\n'
+    )
 
 
 def test_an_empty_or_interrupted_result(tmp_path: Path):

@@ -13,7 +13,7 @@ from tests.conftest import MakeTree
 from ymir_detectron2.args_options import parse_args_options
 from ymir_detectron2.contract.task import Task, load_task
 from ymir_detectron2.errors import ConfigError, StoppedError
-from ymir_detectron2.launch import plan, run_step
+from ymir_detectron2.launch import cause_of_death, plan, run_step
 from ymir_detectron2.stop_signal import StopSignal
 
 
@@ -26,6 +26,10 @@ def flags(task: Task, training: bool, mining: bool, infer: bool, gpu_ids: tuple[
     return dataclasses.replace(
         task, run_training=training, run_mining=mining, run_infer=infer, gpu_ids=gpu_ids
     )  # fmt: skip
+
+
+def with_config(task: Task, **values: object) -> Task:
+    return dataclasses.replace(task, config={**task.config, **values})
 
 
 @pytest.mark.parametrize(
@@ -51,9 +55,59 @@ def test_flags_that_contradict_each_other(task: Task, wanted: tuple[bool, bool, 
         plan(flags(task, *wanted))
 
 
-@pytest.mark.parametrize(("gpu_ids", "processes"), [(None, 1), ((), 1), ((0,), 1), ((0, 1, 3), 3)])
-def test_training_gets_one_process_per_gpu(task: Task, gpu_ids: tuple[int, ...] | None, processes: int):
-    assert plan(flags(task, True, False, False, gpu_ids))[0].processes == processes
+@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, True)], ids=["training", "looking"])
+@pytest.mark.parametrize(
+    ("gpu_ids", "args_options", "processes"),
+    [(None, "", 1), ((), "", 1), ((0,), "", 1), ((0, 1, 3), "", 3), ((0, 1), "--num-gpus 1", 1),
+     ((), "--num-gpus 2", 2), (None, None, 1), (None, "--num-gpus 4", 4)],
+)  # fmt: skip
+def test_every_step_gets_one_process_per_gpu(
+    task: Task,
+    wanted: tuple[bool, bool, bool],
+    gpu_ids: tuple[int, ...] | None,
+    args_options: str | None,
+    processes: int,
+):
+    task = with_config(flags(task, *wanted, gpu_ids), args_options=args_options)
+    assert {step.processes for step in plan(task)} == {processes}
+
+
+@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True)])
+def test_more_processes_than_gpus(task: Task, wanted: tuple[bool, bool, bool]):
+    task = with_config(flags(task, *wanted, (0, 1)), args_options="--num-gpus 3")
+    with pytest.raises(ConfigError, match=r"--num-gpus 3 is more than gpu_id names \(2\)"):
+        plan(task)
+
+
+def test_every_step_knows_where_machines_meet(task: Task):
+    flag = "--num-machines 3 --machine-rank 2 --dist-url tcp://10.0.0.1:29500"
+    steps = plan(with_config(flags(task, False, True, True), args_options=flag))
+    assert [(step.options.num_machines, step.options.machine_rank) for step in steps] == [(3, 2)] * 2
+    assert {step.options.meeting_place for step in steps} == {("10.0.0.1", 29500)}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "share"),
+    [(None, 0.98), ("", 0.98), ("cald", 0.98), (5, 0.98), ("random", 0.02), (" Random\n", 0.02)],
+)
+def test_whoever_looks_at_the_pictures_has_the_progress(task: Task, algorithm: object, share: float):
+    steps = plan(with_config(flags(task, False, True, True), mining_algorithm=algorithm))
+    assert [(step.first, step.last) for step in steps] == [(0.0, share), (share, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code", "words"),
+    [
+        ("ymir_train.py", -9, 300103, "lower batch_size or num_workers, or give the container more memory; finished"),
+        ("ymir_mining.py", -9, 300103, "memory; start the task again on the same /out: finished pictures are kept"),
+        ("ymir_infer.py", -11, 160004, "P crashed (SIGSEGV)"),
+        ("ymir_infer.py", 3, 160004, "P ended with exit status 3 and gave no reason"),
+    ],
+)
+def test_what_is_said_about_a_death(script: str, status: int, code: int, words: str):
+    error = cause_of_death(script, "P", status)
+    assert error.code == code
+    assert words in str(error)
 
 
 def test_a_stop_is_remembered_and_no_further_step_begins(task: Task):
@@ -93,5 +147,3 @@ def test_args_options_become_pairs(text: str, pairs: dict[str, str]):
 def test_args_options_that_are_no_pairs(text: str, finding: str):
     with pytest.raises(ConfigError, match=finding):
         parse_args_options(text)
-
-

@@ -12,6 +12,7 @@ from ymir_detectron2.mining.augmentations import (
     AUGMENTATIONS,
     covered_fractions,
     cutout,
+    find_holes,
     flip,
     flip_boxes,
     resize,
@@ -114,7 +115,7 @@ def test_flip_twice_is_the_same_picture():
     ],
 )
 def test_covered_fraction_by_hand(hole, box, expected):
-    assert covered_fractions(hole, np.array([box])).tolist() == pytest.approx([expected])
+    assert covered_fractions(np.array([hole]), np.array([box])).tolist() == [pytest.approx([expected])]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -133,6 +134,20 @@ def test_holes_are_those_of_the_random_numbers():
     first, again, other = (cutout(image, boxes, rng(seed))[0] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_first_two_holes_that_fit_are_cut():
+    """Drawn one number after the other: height and width as shares from .05 to .2, then the room above and beside."""
+    box, numbers = np.array([[40, 30, 70, 60]]), rng(4)
+    expected = []
+    while len(expected) < 2:
+        high, wide = numbers.uniform(0.05, 0.2) * 100, numbers.uniform(0.05, 0.2) * 120
+        top, left = numbers.uniform(0, 100 - high), numbers.uniform(0, 120 - wide)
+        hole = (int(left), int(top), int(left + wide), int(top + high))
+        if 0.1 <= covered_fractions(np.array([hole]), box)[0, 0] <= 0.4:
+            expected.append(hole)
+    assert find_holes(100, 120, box, rng(4)) == expected
+    assert find_holes(100, 120, np.zeros((0, 4)), rng(4)) == []
 
 
 def test_hole_that_fits_no_box_is_not_cut():

@@ -5,74 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from math import log
 
-import cv2
 import numpy as np
 import pytest
 
+from tests.rectangle_detector import GREEN, RED, draw, drawn_set, find_rectangles, reordered
 from ymir_detectron2.engines.base import Detections
-from ymir_detectron2.mining.cald import Cald, rng_for
+from ymir_detectron2.mining.cald import Cald
+from ymir_detectron2.mining.name_seed import rng_for
 
-BLUE, GREEN, RED = 0, 1, 2
 PINNED = 0.599829864658528
 
 
-def find_rectangles(images, with_probs: bool = True) -> list:
-    """One detection per connected patch of blue, green or red; its score is the brightness of its box."""
-    return [_find_in_one(image, with_probs) for image in images]
-
-
-def _find_in_one(image: np.ndarray, with_probs: bool) -> Detections:
-    boxes, probs, classes = [], [], []
-    for channel in (BLUE, GREEN, RED):
-        mask = ((image[:, :, channel] > 60) & (image.argmax(axis=2) == channel)).astype(np.uint8)
-        count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-        for x, y, w, h, _ in stats[1:count]:
-            boxes.append([x, y, x + w, y + h])
-            probs.append(image[y : y + h, x : x + w].mean(axis=(0, 1)) / 256)
-            classes.append(channel)
-    probs = np.array(probs, dtype=np.float32).reshape(-1, 3)
-    detections = Detections(
-        boxes_xyxy=np.array(boxes, dtype=np.float32).reshape(-1, 4),
-        scores=probs.max(axis=1, initial=0.0),
-        classes=np.array(classes, dtype=np.int64),
-        class_probs=probs if with_probs else None,
-    )
-    return reordered(detections, np.argsort(-detections.scores, kind="stable"))
-
-
-def reordered(found: Detections, index) -> Detections:
-    probs = None if found.class_probs is None else found.class_probs[index]
-    return Detections(found.boxes_xyxy[index], found.scores[index], found.classes[index], probs)
-
-
-def draw(*rectangles, height: int = 96, width: int = 128) -> np.ndarray:
-    """A dark picture with (x1, y1, x2, y2, channel, brightness) rectangles."""
-    image = np.full((height, width, 3), 20, dtype=np.uint8)
-    for x1, y1, x2, y2, channel, brightness in rectangles:
-        image[y1:y2, x1:x2, channel] = brightness
-    return image
-
-
-def drawn_set(count: int) -> tuple:
-    """Names and pictures of several sizes; the first has nothing in it."""
-    rng = np.random.default_rng(7)
-    images = [draw()]
-    for index in range(1, count):
-        height, width = [(96, 128), (128, 96), (80, 80)][index % 3]
-        corners = rng.integers(5, 45, size=(1 + index % 4, 2))
-        images.append(
-            draw(
-                *[(x, y, x + 25, y + 20, int(rng.integers(3)), int(rng.integers(80, 256))) for x, y in corners],
-                height=height,
-                width=width,
-            )
-        )
-    return [f"photos/{index}.jpg" for index in range(count)], images
+def score_all(cald: Cald, names, images, references) -> list:
+    """Scores of pictures of one part each."""
+    values = cald.part_values(names, images, references, [None] * len(names))
+    return [cald.score(name, found, [value]) for name, found, value in zip(names, references, values)]
 
 
 def scores_of(images, names=None, detect=find_rectangles, seed: int = 0) -> list:
     names = [f"{index}.jpg" for index in range(len(images))] if names is None else names
-    return Cald(detect, seed=seed).scores(names, images, detect(images))
+    return score_all(Cald(detect, seed=seed), names, images, detect(images))
 
 
 def whole_picture(score: float, class_id: int = 0, probs=None):
@@ -116,7 +68,7 @@ JS_SWAP = 0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5)
 )
 def test_score_by_hand(plain, altered, expected):
     image = draw()
-    assert Cald(altered).scores(["a.jpg"], [image], plain([image])) == [pytest.approx(expected, abs=1e-12)]
+    assert score_all(Cald(altered), ["a.jpg"], [image], plain([image])) == [pytest.approx(expected, abs=1e-12)]
 
 
 def test_score_is_the_mean_over_four_views():
@@ -127,7 +79,7 @@ def test_score_is_the_mean_over_four_views():
         found = whole_picture(0.9)(views)
         return [f if v.shape != image.shape else reordered(f, []) for v, f in zip(views, found)]
 
-    score = Cald(only_in_the_smaller).scores(["a.jpg"], [image], whole_picture(0.9)([image]))
+    score = score_all(Cald(only_in_the_smaller), ["a.jpg"], [image], whole_picture(0.9)([image]))
     assert score == [pytest.approx(-0.15, abs=1e-12)]
 
 
@@ -136,8 +88,8 @@ def test_picture_without_detections_comes_first_and_costs_no_forward_pass():
         raise AssertionError("no view of an empty picture is needed")
 
     empty = draw()
-    assert Cald(must_not_run).scores(["a.jpg"], [empty], find_rectangles([empty])) == [0.0]
-    assert Cald(must_not_run).scores([], [], []) == []
+    assert score_all(Cald(must_not_run), ["a.jpg"], [empty], find_rectangles([empty])) == [0.0]
+    assert score_all(Cald(must_not_run), [], [], []) == []
     names, images = drawn_set(8)
     scores = scores_of(images, names)
     assert scores[0] == 0.0
@@ -147,7 +99,8 @@ def test_picture_without_detections_comes_first_and_costs_no_forward_pass():
 def test_objects_that_no_view_shows_again_score_as_nothing_found():
     """0.0 and not -0.0, which would be written differently."""
     image = draw((20, 20, 60, 60, RED, 250))
-    score = Cald(lambda views: find_rectangles([draw()] * len(views))).scores(["a"], [image], find_rectangles([image]))
+    cald = Cald(lambda views: find_rectangles([draw()] * len(views)))
+    score = score_all(cald, ["a"], [image], find_rectangles([image]))
     assert [str(value) for value in score] == ["0.0"]
 
 
@@ -191,7 +144,7 @@ def test_copies_do_not_change_which_of_many_boxes_are_kept():
     assert len(reference) == 60
     twice = reordered(reference, np.tile(np.arange(60), 2))
     cald = Cald(find_rectangles)
-    assert cald.scores(["a"], [image], [reference]) == cald.scores(["a"], [image], [twice])
+    assert score_all(cald, ["a"], [image], [reference]) == score_all(cald, ["a"], [image], [twice])
 
 
 @pytest.mark.parametrize("with_probs", [True, False])
@@ -206,8 +159,8 @@ def test_another_predicted_class_changes_the_score(with_probs):
             return [replace(f, class_probs=np.roll(f.class_probs, 1, axis=1)) for f in found]
         return [replace(f, classes=(f.classes + 1) % 3) for f in found]
 
-    same = Cald(lambda views: find_rectangles(views, with_probs)).scores(["a"], [image], reference)
-    other = Cald(renamed).scores(["a"], [image], reference)
+    same = score_all(Cald(lambda views: find_rectangles(views, with_probs)), ["a"], [image], reference)
+    other = score_all(Cald(renamed), ["a"], [image], reference)
     assert abs(same[0] - other[0]) > 0.05
 
 
@@ -219,7 +172,7 @@ def test_detector_sees_all_views_of_one_augmentation_together():
         sizes.append([view.shape[:2] for view in views])
         return find_rectangles(views)
 
-    Cald(recording).scores(names, images, find_rectangles(images))
+    score_all(Cald(recording), names, images, find_rectangles(images))
     plain = [image.shape[:2] for image in images[1:]]
     smaller = [(int(0.8 * height), int(0.8 * width)) for height, width in plain]
     assert sizes == [plain, plain, smaller, plain], "flip, cutout, resize, rotate; the empty picture is in none"
@@ -257,13 +210,34 @@ def test_boxes_that_are_not_numbers_are_ignored_with_one_warning(caplog):
         np.concatenate([found.class_probs, [[0.9, 0.1, 0.1]]]),
     )
     cald = Cald(find_rectangles)
-    assert cald.scores(["a", "b"], [image] * 2, [broken] * 2) == cald.scores(["a", "b"], [image] * 2, [found] * 2)
+    expected = score_all(cald, ["a", "b"], [image] * 2, [found] * 2)
+    assert score_all(cald, ["a", "b"], [image] * 2, [broken] * 2) == expected
     assert [record.getMessage()[:10] for record in caplog.records] == ["a: ignored"]
+
+
+def test_picture_in_parts_takes_the_least_consistent_part_of_each_view():
+    """Found again with 0.9, 0.6 in every view, in one part; in the other with 0.5, 0.2; the third shows nothing."""
+    sure, doubtful, empty = np.full(4, 0.6), np.full(4, 0.2), None
+    cald, found = Cald(find_rectangles), find_rectangles([draw()])[0]
+    assert cald.score("a", found, [sure, empty, doubtful]) == pytest.approx(-0.2)
+    assert cald.score("a", found, [sure, np.array([0.1, 0.7, 0.7, 0.7])]) == pytest.approx(-(0.1 + 3 * 0.6) / 4)
+    assert cald.score("a", found, [empty, empty]) == 0.0
+
+
+def test_part_is_looked_at_for_its_own_boxes_alone():
+    """A picture of two tiles: the tile with nothing in it is in no view, and changes no value of the other."""
+    empty, tile = draw(), draw((30, 30, 80, 70, RED, 220))
+    cald = Cald(find_rectangles)
+    together = cald.part_values(["a", "a#2"], [empty, tile], find_rectangles([empty, tile]), [None] * 2)
+    alone = cald.part_values(["a#2"], [tile], find_rectangles([tile]), [None])
+    assert together[0] is None
+    assert together[1].tolist() == alone[0].tolist()
+    assert len(together[1]) == 4
 
 
 def test_lists_of_different_lengths_are_refused():
     image = draw((30, 30, 80, 70, RED, 220))
-    with pytest.raises(ValueError, match="2 names, 1 images, 1 references"):
-        Cald(find_rectangles).scores(["a", "b"], [image], find_rectangles([image]))
+    with pytest.raises(ValueError, match="2 names, 1 parts, 1 references"):
+        score_all(Cald(find_rectangles), ["a", "b"], [image], find_rectangles([image]))
     with pytest.raises(ValueError, match="answered 0 times for 1 pictures"):
-        Cald(lambda views: []).scores(["a"], [image], find_rectangles([image]))
+        score_all(Cald(lambda views: []), ["a"], [image], find_rectangles([image]))

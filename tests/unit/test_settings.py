@@ -82,7 +82,7 @@ def test_threshold_lies_between_zero_and_one(threshold: Any):
 
 def test_mining_has_the_keys_of_inference_for_both_may_share_one_config():
     names = [[field.name for field in dataclasses.fields(settings)] for settings in (MiningSettings, InferSettings)]
-    assert names[0] == names[1]
+    assert names[0][: len(names[1])] == names[1]
 
 
 def test_every_unknown_key_is_named_once_and_platform_keys_never():

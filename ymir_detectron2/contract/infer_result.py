@@ -32,7 +32,7 @@ class InferResultWriter:
 
     def __init__(self, path: Path, *, writes_stages: bool) -> None:
         self._list_key = "boxes" if writes_stages else "annotations"
-        self._names: set[str] = set()
+        self._separator = "\n"
         self._context = atomic_write(path)
 
     def __enter__(self) -> InferResultWriter:
@@ -40,16 +40,11 @@ class InferResultWriter:
         self._file.write('{"detection": {')
         return self
 
-    def add(self, asset: str, boxes: Sequence[ResultBox]) -> bool:
-        """Write one picture. False when its base name, which is all that the platform looks at, was written before."""
-        name = PurePosixPath(asset).name
-        if name in self._names:
-            return False
-        separator = ",\n" if self._names else "\n"
-        self._names.add(name)
+    def add(self, asset: str, boxes: Sequence[ResultBox]) -> None:
+        """Write one picture. The platform looks at its base name alone: of several with the same one, add the first."""
         entry = {self._list_key: [_as_dict(box) for box in boxes]}
-        self._file.write(f"{separator}{json.dumps(name)}: {json.dumps(entry)}")
-        return True
+        self._file.write(f"{self._separator}{json.dumps(PurePosixPath(asset).name)}: {json.dumps(entry)}")
+        self._separator = ",\n"
 
     def __exit__(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..contract.model_package import ModelPackage
 from ..evaluation.metrics import Metrics
-from ..settings import DeviceSettings, TrainSettings
+from ..settings import InferSettings, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,68 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def take(self, index: np.ndarray, **changed: np.ndarray) -> Detections:
+        """The detections at these positions, with other arrays in the place of some of theirs."""
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        return Detections(**{**{name: value[index] for name, value in fields.items()}, **changed})
+
+    @staticmethod
+    def concatenated(parts: Sequence[Detections]) -> Detections:
+        """All detections of several sets, at least one, of the same detector."""
+        fields = [name for name, value in vars(parts[0]).items() if value is not None]
+        return Detections(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})
+
+
+Pixels = Any
+"""(H, W, 3) uint8 BGR: a NumPy array in main memory, or a torch tensor on the detector's device."""
+
+
+class DenseView(Protocol):
+    """What a RetinaNet says about every place of one picture, without the padding of its batch. Torch tensors."""
+
+    @property
+    def class_maps(self) -> list[Any]:
+        """Per pyramid level, finest first, (K, h, w) float32 in [0, 1]: the largest probability over the anchors."""
+
+    @property
+    def features(self) -> list[Any]:
+        """Per pyramid level, finest first, (C, h, w): what the heads look at."""
+
+
+ReadDense = Callable[[DenseView], Any]
+
 
 class Detector(Protocol):
-    """A loaded model that finds boxes in pictures."""
+    """A loaded model that finds boxes in pictures.
+
+    A picture is first brought to the size at which the network looks at it, then looked at as it is: whoever alters
+    pictures can do so in between, on the device.
+    """
 
     class_names: tuple[str, ...]
+    parts_at_once: int
+    """How many pictures `detect` is best given at a time: some batches, so that like shapes find each other."""
 
-    def detect(self, images_bgr: Sequence[np.ndarray]) -> list[Detections]:
-        """Find the boxes of upright (H, W, 3) uint8 BGR pictures of any sizes, in their order.
+    def network_hw(self, image_hw: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which the network looks at an upright picture of this height and width."""
+
+    def load(self, image_bgr: np.ndarray) -> Pixels:
+        """Resize an upright (H, W, 3) uint8 BGR picture to `network_hw`, on the device where there is one.
+
+        Called from several threads at a time.
+        """
+
+    def detect(self, pixels: Sequence[Pixels]) -> list[Detections]:
+        """Find the boxes of pictures of any sizes as they are, without resizing: boxes are in pixels of what was given.
 
         The result for a picture does not depend on the others.
+        """
+
+    def detect_and_read(self, pixels: Sequence[Pixels], read: ReadDense) -> list[tuple[Detections, Any]]:
+        """`detect`, and what `read` makes of the dense outputs of each picture, from the same pass.
+
+        Raises:
+            ConfigError: the network has no dense outputs.
         """
 
 
@@ -125,7 +177,7 @@ class TrainJob:
 class DetectorOptions:
     """How a detector is to run."""
 
-    settings: DeviceSettings
+    settings: InferSettings
     gpu_ids: tuple[int, ...] | None
     score_threshold: float
     batch_size: int

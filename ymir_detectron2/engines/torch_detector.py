@@ -1,22 +1,29 @@
-"""Detection with the torch engine: pictures of any size in, boxes in their own pixels out."""
+"""Detection with the torch engine."""
 
 from __future__ import annotations
 
-from typing import Sequence
+import logging
+import os
+import shutil
+from typing import Any, Callable, List, Tuple
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from ..retinanet.config import Config
-from ..retinanet.decoding import DecodedBoxes, scale_detections
+from ..retinanet.dense_view import PictureView
 from ..retinanet.model import RetinaNet
-from ..retinanet.precision import autocast
-from ..retinanet.resize import resize_image, resized_hw
-from .base import Detections
-from .batching import batch_size_for, detect_by_shape
+from .base import Detections, Pixels, ReadDense
+from .picture_detector import PictureDetector, to_detections
+
+logger = logging.getLogger(__name__)
+
+Levels = List[Tensor]
+Network = Callable[[Tensor], Tuple[Levels, Levels, Levels]]
+"""A batch -> pyramid levels, logits and deltas, finest first."""
 
 
-class TorchDetector:
+class TorchDetector(PictureDetector):
     """A RetinaNet ready to look at pictures."""
 
     def __init__(
@@ -28,47 +35,52 @@ class TorchDetector:
             score_threshold: boxes with a score of this or less are left out.
             batch_size: pictures per forward pass; 0 chooses by the device.
         """
-        self.class_names = class_names
-        self._model = model
-        self._short_edge = cfg["INPUT.MIN_SIZE_TEST"]
-        self._max_edge = cfg["INPUT.MAX_SIZE_TEST"]
-        self._rgb = cfg["INPUT.FORMAT"] == "RGB"
-        self._device = device
-        self._autocast_dtype = autocast_dtype
+        super().__init__(
+            model, cfg, class_names, device=device, autocast_dtype=autocast_dtype, batch_size=batch_size
+        )
         self._score_threshold = score_threshold
-        self._batch_size = batch_size_for(batch_size, device)
+        self._network: Network = _network(model)
 
-    def detect(self, images_bgr: Sequence[np.ndarray]) -> list[Detections]:
-        """See `Detector.detect`. Only pictures of equal padded size share a batch: none feels its neighbours."""
-        return detect_by_shape(images_bgr, self._batch_size, self._padded_steps, self._detect_batch)
+    def compile(self) -> None:
+        """From now on run the network as torch's compiler makes it, anew for every shape of a batch.
 
-    def _resized_hw(self, image: np.ndarray) -> tuple[int, int]:
-        return resized_hw(image.shape[0], image.shape[1], self._short_edge, self._max_edge)
+        Says so and changes nothing where torch cannot: it needs a C++ compiler, which an image may lack.
+        """
+        obstacle = _obstacle_to_compiling()
+        if obstacle:
+            logger.warning("compile: %s; going on without", obstacle)
+            return
+        import torch._dynamo
+        import torch._inductor.config
 
-    def _padded_steps(self, image: np.ndarray) -> tuple[int, ...]:
-        step = self._model.backbone.size_divisibility
-        return tuple(-(-side // step) for side in self._resized_hw(image))
+        torch._inductor.config.freezing = True  # weights become constants, laid out for the kernels that use them
+        torch._dynamo.config.cache_size_limit = 1000  # shapes; the default of 8 would give up after a few
+        self._network = torch.compile(self._network, dynamic=False)
 
-    def _detect_batch(self, images_bgr: list[np.ndarray]) -> list[Detections]:
-        training = self._model.training
-        self._model.eval()
-        with torch.no_grad(), autocast(self._device, self._autocast_dtype):
-            batch, image_hws = self._model.preprocess([self._to_tensor(image) for image in images_bgr])
-            dense = self._model(batch.to(memory_format=torch.channels_last))
-            decoded = self._model.decode(dense, image_hws, score_threshold=self._score_threshold)
-        self._model.train(training)
-        return [
-            to_detections(boxes, image_hw, image.shape[:2])
-            for boxes, image_hw, image in zip(decoded, image_hws, images_bgr)
-        ]
-
-    def _to_tensor(self, image_bgr: np.ndarray) -> torch.Tensor:
-        resized = resize_image(image_bgr, self._resized_hw(image_bgr))
-        ordered = resized[:, :, ::-1] if self._rgb else resized
-        return torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1))).to(self._device, non_blocking=True)
+    def _look(self, batch: list[Pixels], read: ReadDense | None) -> list[tuple[Detections, Any]]:
+        model: RetinaNet = self._model
+        images, image_hws = model.preprocess([self._to_chw(pixels) for pixels in batch])
+        levels, logits, deltas = self._network(images.to(dtype=model.dtype, memory_format=model.memory_format))
+        dense = model.dense(levels, logits, deltas)
+        decoded = model.decode(dense, image_hws, score_threshold=self._score_threshold)
+        found = [to_detections(boxes) for boxes in decoded]
+        if read is None:
+            return [(detections, None) for detections in found]
+        views = (PictureView(levels, dense.logits, model.strides, *one) for one in enumerate(image_hws))
+        return [(detections, read(view)) for detections, view in zip(found, views)]
 
 
-def to_detections(decoded: DecodedBoxes, from_hw: tuple[int, int], to_hw: tuple[int, ...]) -> Detections:
-    """From pixels of the resized picture to those of the original."""
-    scaled = scale_detections(decoded, from_hw, (to_hw[0], to_hw[1]))
-    return Detections(*(part.cpu().numpy() for part in scaled))
+def _network(model: RetinaNet) -> Network:
+    def network(images: Tensor) -> tuple[Levels, Levels, Levels]:
+        levels = model.features(images)
+        return (levels, *model.head(levels))
+
+    return network
+
+
+def _obstacle_to_compiling() -> str:
+    if not hasattr(torch, "compile"):
+        return f"torch {torch.__version__} has no compiler, it came with 2.0"
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        return "there is no C++ compiler (g++) here"
+    return ""

@@ -12,6 +12,7 @@ from ..dataset.coco_json import CocoDataset, load_coco_json
 from ..evaluation.metrics import Metrics
 from ..retinanet.checkpoint import load_weights, read_checkpoint
 from ..retinanet.config import Config, load_config
+from ..retinanet.inference_form import to_inference_form
 from ..retinanet.model import RetinaNet, build_retinanet
 from ..retinanet.supported import check_supported
 from ..training import processes
@@ -30,6 +31,8 @@ from .validation import evaluate_detector
 logger = logging.getLogger(__name__)
 
 _CLASS_LAYERS = ("head.cls_score.",)
+_CASTS_WHOLE_NETWORKS = hasattr(torch, "compile")
+"""From torch 2.0 on all layers know bfloat16, and casting once is faster than autocast, which casts at every layer."""
 
 
 class TorchEngine:
@@ -97,18 +100,27 @@ class TorchEngine:
         cfg = load_config(config_of(package)).merged(options.overrides, "args_options")
         checkpoint = read_checkpoint(package.weights)
         names = class_names_of(package, checkpoint.metadata, options.class_names)
-        device = choose_device(options.gpu_ids, 0)
-        model = _on_device(build_retinanet(cfg, len(names)), device)
+        device = choose_device(options.gpu_ids, processes.local_rank())
+        settings = options.settings
+        model = _on_device(build_retinanet(cfg, len(names)), device, channels_last=settings.channels_last != "never")
         require_complete(load_weights(model, checkpoint.state_dict, str(package.weights)), package, len(names))
-        dtype = autocast_dtype(options.settings.precision, device)
+        dtype = autocast_dtype(settings.precision, device)
         logger.info("loaded %s (%s) on %s, %s", package.weights, ", ".join(names), describe_device(device),
                     dtype or "fp32")  # fmt: skip
+        model.eval()
+        if settings.fuse != "never":
+            to_inference_form(model)
+        if dtype == torch.bfloat16 and _CASTS_WHOLE_NETWORKS:
+            model, dtype = model.to(dtype), None
         explicit = options.overrides.get("MODEL.RETINANET.SCORE_THRESH_TEST")
-        return TorchDetector(
+        detector = TorchDetector(
             model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size,
             score_threshold=options.score_threshold if explicit is None
             else cfg["MODEL.RETINANET.SCORE_THRESH_TEST"],
         )  # fmt: skip
+        if settings.compile == "always":
+            detector.compile()
+        return detector
 
 
 def _class_weights(job: TrainJob, train_set: CocoDataset) -> torch.Tensor | None:
@@ -120,6 +132,7 @@ def _class_weights(job: TrainJob, train_set: CocoDataset) -> torch.Tensor | None
     return torch.tensor(weights)
 
 
-def _on_device(model: RetinaNet, device: torch.device) -> RetinaNet:
+def _on_device(model: RetinaNet, device: torch.device, *, channels_last: bool = True) -> RetinaNet:
     """Channels last is what tensor cores want, and on the CPU a tenth faster in fp32 and a quarter in bf16."""
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return model.to(device=device, memory_format=layout)  # type: ignore[call-overload, no-any-return]

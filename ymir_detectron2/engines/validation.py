@@ -8,7 +8,7 @@ from pathlib import Path
 from ..contract.findings import Findings
 from ..dataset.coco_json import CocoDataset
 from ..evaluation.metrics import ImageResult, Metrics, evaluate_boxes
-from ..inference.stream import detect_windows
+from ..inference.stream import look_at
 from ..training import processes
 from .base import Detector, TrainJob
 
@@ -23,15 +23,15 @@ def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -
     results = []
     unreadable = Findings()
     image_ids = iter(number + 1 for number in numbers)
-    for window in detect_windows(
+    pictures = look_at(
         detector, paths, num_workers=job.settings.num_workers, stop_requested=job.stop_requested
-    ):
-        for picture, image_id in zip(window, image_ids):
-            found = picture.detections
-            if picture.error is not None:
-                unreadable.add("unreadable picture, left out of the evaluation", str(picture.error))
-            if found is not None:
-                results.append(ImageResult(image_id, found.boxes_xyxy, found.scores, found.classes))
+    )
+    for picture, image_id in zip(pictures, image_ids):
+        found = picture.detections
+        if picture.error is not None:
+            unreadable.add("unreadable picture, left out of the evaluation", str(picture.error))
+        if found is not None:
+            results.append(ImageResult(image_id, found.boxes_xyxy, found.scores, found.classes))
     for sentence in unreadable.sentences():
         logger.warning("validation set: %s", sentence)
     everything = [result for part in processes.gather(results) for result in part]

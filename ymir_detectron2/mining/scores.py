@@ -7,7 +7,6 @@ Detection", arXiv 2103.10374.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +99,7 @@ def distinct_best_first(detections: Detections) -> Detections:
     rows = np.concatenate(columns, axis=1)
     order = np.lexsort(rows.T[::-1])  # lexsort takes its most important key last
     is_copy = np.all(rows[order[1:]] == rows[order[:-1]], axis=1)
-    return _take(detections, np.concatenate([order[:1], order[1:][~is_copy]]))
+    return detections.take(np.concatenate([order[:1], order[1:][~is_copy]]))
 
 
 def evenly_thinned(detections: Detections) -> Detections:
@@ -109,7 +108,7 @@ def evenly_thinned(detections: Detections) -> Detections:
     if count <= THIN_ABOVE:
         return detections
     ranks = np.round(np.linspace(0, count - 1, THIN_TO)).astype(np.int64)
-    return _take(detections, np.unique(ranks))  # for 41 to 49 boxes ranks repeat, and all boxes stay
+    return detections.take(np.unique(ranks))  # for 41 to 49 boxes ranks repeat, and all boxes stay
 
 
 def finite_only(detections: Detections) -> Detections:
@@ -117,7 +116,7 @@ def finite_only(detections: Detections) -> Detections:
     is_finite = np.isfinite(detections.scores) & np.isfinite(detections.boxes_xyxy).all(axis=1)
     if detections.class_probs is not None:
         is_finite &= np.isfinite(detections.class_probs).all(axis=1)
-    return detections if is_finite.all() else _take(detections, np.flatnonzero(is_finite))
+    return detections if is_finite.all() else detections.take(np.flatnonzero(is_finite))
 
 
 def as_boxes(boxes_xyxy: np.ndarray) -> np.ndarray:
@@ -126,9 +125,9 @@ def as_boxes(boxes_xyxy: np.ndarray) -> np.ndarray:
 
 
 def areas(boxes_xyxy: np.ndarray) -> np.ndarray:
-    """(n,) width times height in square pixels; 0 where the corners are swapped."""
-    sides = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0.0, None)
-    area: np.ndarray = sides[:, 0] * sides[:, 1]
+    """(...) width times height of (..., 4) boxes in square pixels; 0 where the corners are swapped."""
+    sides = np.clip(boxes_xyxy[..., 2:] - boxes_xyxy[..., :2], 0.0, None)
+    area: np.ndarray = sides[..., 0] * sides[..., 1]
     return area
 
 
@@ -172,14 +171,3 @@ def _relative_entropy(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 def _column(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, dtype=np.float64).reshape(-1, 1)
-
-
-def _take(detections: Detections, index: np.ndarray) -> Detections:
-    probs = detections.class_probs
-    return replace(
-        detections,
-        boxes_xyxy=detections.boxes_xyxy[index],
-        scores=detections.scores[index],
-        classes=detections.classes[index],
-        class_probs=None if probs is None else probs[index],
-    )

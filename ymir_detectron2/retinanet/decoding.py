@@ -74,14 +74,11 @@ def decode_batch(
         rules: thresholds.
         weights: MODEL.RETINANET.BBOX_REG_WEIGHTS.
     """
-    results = []
-    for index, image_hw in enumerate(image_hws):
-        levels = [
-            _level_candidates(logits[index], deltas[index], anchors, rules, weights)
-            for logits, deltas, anchors in zip(*dense)
-        ]
-        results.append(_strongest(_Candidates(*(torch.cat(part) for part in zip(*levels))), image_hw, rules))
-    return results
+    levels = [_level_candidates(*level, rules, weights) for level in zip(*dense)]
+    return [
+        _strongest(_Candidates(*(torch.cat(part) for part in zip(*of_picture))), image_hw, rules)
+        for of_picture, image_hw in zip(zip(*levels), image_hws)
+    ]
 
 
 def scale_detections(decoded: DecodedBoxes, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> DecodedBoxes:
@@ -92,16 +89,23 @@ def scale_detections(decoded: DecodedBoxes, from_hw: tuple[int, int], to_hw: tup
 
 def _level_candidates(
     logits: Tensor, deltas: Tensor, anchors: Tensor, rules: DecodingRules, weights: Sequence[float]
-) -> _Candidates:
-    """Keep the best scores above the threshold of one level: (HWA, K), (HWA, 4), (HWA, 4)."""
-    likely = torch.nonzero(logits > _lowest_logit(rules.score_threshold))  # (m, 2): anchor, class
-    scores = logits[likely[:, 0], likely[:, 1]].float().sigmoid()
+) -> list[_Candidates]:
+    """Keep the best scores above the threshold of one level, for each picture: (N, HWA, K), (N, HWA, 4), (HWA, 4).
+
+    The device is asked for a number once per level, not once per picture: each question makes a GPU wait.
+    """
+    likely = torch.nonzero(logits > _lowest_logit(rules.score_threshold))  # (m, 3): picture, anchor, class
+    scores = logits[tuple(likely.unbind(dim=1))].float().sigmoid()
     above = scores > rules.score_threshold
     scores, likely = scores[above], likely[above]
-    scores, order = scores.topk(min(len(scores), rules.max_candidates))
-    anchor_index, classes = likely[order].unbind(dim=1)
-    boxes = decode_boxes(anchors[anchor_index], deltas[anchor_index], weights)
-    return _Candidates(boxes, scores, classes, logits[anchor_index].float().sigmoid())
+    counts = torch.bincount(likely[:, 0], minlength=len(logits)).tolist()
+    found = []
+    for index, (scores_here, likely_here) in enumerate(zip(scores.split(counts), likely.split(counts))):
+        best, order = scores_here.topk(min(len(scores_here), rules.max_candidates))
+        _, anchor_index, classes = likely_here[order].unbind(dim=1)
+        boxes = decode_boxes(anchors[anchor_index], deltas[index, anchor_index], weights)
+        found.append(_Candidates(boxes, best, classes, logits[index, anchor_index].float().sigmoid()))
+    return found
 
 
 def _lowest_logit(score_threshold: float) -> float:

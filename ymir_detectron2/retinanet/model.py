@@ -40,8 +40,8 @@ class RetinaNet(nn.Module):
         self.cfg = cfg
         self.backbone = build_fpn(cfg)
         self.in_features = _checked_features(cfg["MODEL.RETINANET.IN_FEATURES"], self.backbone.strides)
-        strides = [self.backbone.strides[name] for name in self.in_features]
-        self.anchor_generator = AnchorGenerator.from_config(cfg, strides)
+        self.strides = [self.backbone.strides[name] for name in self.in_features]
+        self.anchor_generator = AnchorGenerator.from_config(cfg, self.strides)
         self.head = RetinaNetHead(cfg, num_classes, self.anchor_generator.num_anchors)
         self._pixel_statistics: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self.loss_normalizer: float = NORMALIZER_START
@@ -52,6 +52,17 @@ class RetinaNet(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.head.cls_score.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are in."""
+        return self.head.cls_score.weight.dtype
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The order of numbers in memory for which the weights are laid out."""
+        is_last = self.head.cls_score.weight.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if is_last else torch.contiguous_format
 
     def preprocess(self, images: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
         """Normalise and pad pictures to one batch on the model's device.
@@ -72,14 +83,24 @@ class RetinaNet(nn.Module):
 
     def forward(self, batch: Tensor) -> DenseOutputs:
         """Predict for a batch (N, 3, H', W') from `preprocess`."""
+        return self.predict(self.features(batch))
+
+    def features(self, batch: Tensor) -> list[Tensor]:
+        """The pyramid levels that the heads look at, finest first, (N, C, H' / stride, W' / stride) each."""
         features = self.backbone(batch)
-        levels = [features[name] for name in self.in_features]
-        logits, deltas = self.head(levels)
+        return [features[name] for name in self.in_features]
+
+    def predict(self, levels: Sequence[Tensor]) -> DenseOutputs:
+        """What the heads say about every anchor of the pyramid levels."""
+        return self.dense(levels, *self.head(levels))
+
+    def dense(self, levels: Sequence[Tensor], logits: Sequence[Tensor], deltas: Sequence[Tensor]) -> DenseOutputs:
+        """Line up what the heads said with the anchors of the pyramid levels."""
         grids = [(int(level.shape[-2]), int(level.shape[-1])) for level in levels]
         return DenseOutputs(
             [permute_to_N_HWA_K(level, self.num_classes) for level in logits],
             [permute_to_N_HWA_K(level, 4) for level in deltas],
-            self.anchor_generator(grids, batch.device),
+            self.anchor_generator(grids, levels[0].device),
         )
 
     def losses(

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from ..contract.infer_result import InferResultWriter, ResultBox
-from ..inference.pixel_boxes import pixel_boxes
-from ..inference.stream import DetectedPicture
+from ..contract.infer_result import InferResultWriter
+from ..inference.stream import Wanted
 from ..settings import InferSettings
-from .looking import Candidates
+from .candidates import REPEATED_NAME, Candidates
 from .script import TaskRun
+from .shared_look import SharedLook, as_result_boxes, shares_the_look
 
 
 def infer(run: TaskRun[InferSettings]) -> None:
     """Write the boxes of every candidate; a picture that cannot be read has none."""
-    candidates = Candidates(run, "inferred")
-    class_names = candidates.detector.class_names
+    candidates = Candidates(run)
+    shared = SharedLook(candidates, "mining+infer" if shares_the_look(run) else "infer", "inferred")
+    shared.look(Wanted, lambda entry, picture: {"boxes": candidates.boxes(picture)})
+    if not run.is_main:
+        return
     with InferResultWriter(run.task.infer_result, writes_stages=run.task.writes_stages) as writer:
-        for window in candidates.windows():
-            for entry, picture in window:
-                if not writer.add(entry.asset, _boxes(picture, class_names)):
-                    candidates.findings.add("file name that another candidate has too, left out", entry.asset)
-    candidates.write_summary("infer-summary.json")
-
-
-def _boxes(picture: DetectedPicture, class_names: tuple[str, ...]) -> list[ResultBox]:
-    if picture.detections is None or picture.image_bgr is None:
-        return []
-    return list(pixel_boxes(picture.detections, picture.image_bgr.shape[:2], class_names))
+        for number, entry, row in shared.rows():
+            if candidates.index.repeats_a_name(number):
+                candidates.findings.add(REPEATED_NAME, entry.asset)
+            else:
+                writer.add(entry.asset, as_result_boxes(row))
+    candidates.write_summary("infer-summary.json", shared.figures)

@@ -38,6 +38,12 @@ class TaskRun(Generic[TaskSettings]):
     """False in the processes that only help with the computing: they write no result."""
     is_first_here: bool
     """The first process of its machine prepares what all of them read."""
+    rank: int = 0
+    """Of this process among those of the task, from 0 on."""
+    world_size: int = 1
+    """How many processes of all machines share the task."""
+    is_spread: bool = False
+    """Over several machines, which need not see the same /out."""
 
 
 def run_script(
@@ -55,7 +61,9 @@ def run_script(
     """
     arguments = _parse(description, argv)
     # as torch's launcher numbers the processes, of all machines and of this one
-    is_main, is_first_here = (os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
+    rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
+    world_size, local_size = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    is_main = rank == 0
     logging.basicConfig(stream=sys.stdout, level=logging.INFO if is_main else logging.WARNING, format=LOG_FORMAT)
     logging.captureWarnings(True)
     stop = StopSignal().install()
@@ -76,7 +84,12 @@ def run_script(
             logger.info("settings: %s", settings)
             for sentence in unknown_keys(task.config):
                 logger.warning(sentence)
-        function(TaskRun(task, settings, engine_name, monitor, stop, is_main, is_first_here))
+        function(
+            TaskRun(
+                task, settings, engine_name, monitor, stop, is_main, local_rank == 0, rank, world_size,
+                is_spread=world_size > local_size,
+            )
+        )  # fmt: skip
         if is_main:
             monitor.report(1.0)
     except ExecutorError as error:

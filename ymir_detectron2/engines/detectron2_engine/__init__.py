@@ -73,7 +73,7 @@ class Detectron2Engine:
         }
         cfg = load_config(config_of(package)).merged(form, "config.yaml").merged(options.overrides, "args_options")
         check_supported(cfg)
-        device = choose_device(options.gpu_ids, 0)
+        device = choose_device(options.gpu_ids, processes.local_rank())
         dtype = autocast_dtype(options.settings.precision, device)
         model = build_network(cfg, device, dtype)
         require_complete(fill_network(model, checkpoint.state_dict, str(package.weights)), package, len(names))

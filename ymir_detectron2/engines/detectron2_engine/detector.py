@@ -1,73 +1,38 @@
-"""Detection with a network that detectron2 built: pictures of any size in, boxes in their own pixels out."""
+"""Detection with a network that detectron2 built."""
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from detectron2.modeling import RetinaNet
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Instances
-from torch import nn
 
+from ...errors import ConfigError
 from ...retinanet.decoding import DecodingRules, DenseOutputs, decode_batch
-from ...retinanet.precision import autocast
-from ...retinanet.resize import resize_image, resized_hw
-from ..base import Detections
-from ..batching import batch_size_for, detect_by_shape
-from ..torch_detector import to_detections
-
-Sample = Mapping[str, Any]
+from ...retinanet.dense_view import PictureView
+from ..base import Detections, Pixels, ReadDense
+from ..picture_detector import PictureDetector, to_detections
 
 
-class Detectron2Detector:
+class Detectron2Detector(PictureDetector):
     """A network ready to look at pictures; its thresholds are those of its configuration."""
 
-    def __init__(
-        self, model: nn.Module, cfg: Mapping[str, Any], class_names: tuple[str, ...], *, device: torch.device,
-        autocast_dtype: torch.dtype | None, batch_size: int,
-    ) -> None:  # fmt: skip
-        """
-        Args:
-            batch_size: pictures per forward pass; 0 chooses by the device.
-        """
-        self.class_names = class_names
-        self._model: Any = model
-        self._cfg = cfg
-        self._device = device
-        self._autocast_dtype = autocast_dtype
-        self._batch_size = batch_size_for(batch_size, device)
+    def _look(self, batch: list[Pixels], read: ReadDense | None) -> list[tuple[Detections, Any]]:
+        samples = [
+            {"image": self._to_chw(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in batch
+        ]
+        if isinstance(self._model, RetinaNet):
+            return self._look_densely(samples, read)
+        if read is not None:
+            raise ConfigError(
+                "mining_algorithm: this one reads the dense outputs of a RetinaNet, which the network of this model"
+                " does not have; choose cald, entropy, margin or random"
+            )
+        return [(_to_detections(output["instances"]), None) for output in self._model(samples)]
 
-    def detect(self, images_bgr: Sequence[np.ndarray]) -> list[Detections]:
-        """See `Detector.detect`."""
-        return detect_by_shape(images_bgr, self._batch_size, self._padded_steps, self._detect_batch)
-
-    def _padded_steps(self, image: np.ndarray) -> tuple[int, ...]:
-        step = max(self._model.backbone.size_divisibility, 1)
-        return tuple(-(-side // step) for side in self._resized_hw(image))
-
-    def _resized_hw(self, image: np.ndarray) -> tuple[int, int]:
-        height, width = image.shape[:2]
-        return resized_hw(height, width, self._cfg["INPUT.MIN_SIZE_TEST"], self._cfg["INPUT.MAX_SIZE_TEST"])
-
-    def _detect_batch(self, images_bgr: list[np.ndarray]) -> list[Detections]:
-        training = self._model.training
-        self._model.eval()
-        samples = [self._sample(image) for image in images_bgr]
-        with torch.no_grad(), autocast(self._device, self._autocast_dtype):
-            found = self._with_probabilities(samples) if isinstance(self._model, RetinaNet) else self._plain(samples)
-        self._model.train(training)
-        return found
-
-    def _sample(self, image_bgr: np.ndarray) -> Sample:
-        resized = resize_image(image_bgr, self._resized_hw(image_bgr))
-        ordered = resized if self._cfg["INPUT.FORMAT"] == "BGR" else resized[:, :, ::-1]
-        tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1)))
-        height, width = image_bgr.shape[:2]
-        return {"image": tensor.to(self._device, non_blocking=True), "height": height, "width": width}
-
-    def _with_probabilities(self, samples: list[Sample]) -> list[Detections]:
+    def _look_densely(self, samples: list[dict[str, Any]], read: ReadDense | None) -> list[tuple[Detections, Any]]:
         """Decode the dense outputs ourselves: detectron2 does the same, but forgets what an anchor says about the
         classes that it did not choose."""
         model = self._model
@@ -84,17 +49,16 @@ class Detectron2Detector:
             model.test_score_thresh, model.test_nms_thresh, model.test_topk_candidates, model.max_detections_per_image
         )
         decoded = decode_batch(dense, images.image_sizes, rules, self._cfg["MODEL.RETINANET.BBOX_REG_WEIGHTS"])
-        return [
-            to_detections(boxes, hw, (sample["height"], sample["width"]))
-            for boxes, hw, sample in zip(decoded, images.image_sizes, samples)
-        ]
-
-    def _plain(self, samples: list[Sample]) -> list[Detections]:
-        return [_to_detections(output["instances"]) for output in self._model(samples)]
+        found = [to_detections(boxes) for boxes in decoded]
+        if read is None:
+            return [(detections, None) for detections in found]
+        strides = [model.backbone.output_shape()[name].stride for name in model.head_in_features]
+        views = (PictureView(levels, dense.logits, strides, *one) for one in enumerate(images.image_sizes))
+        return [(detections, read(view)) for detections, view in zip(found, views)]
 
 
 def _to_detections(instances: Instances) -> Detections:
-    """Boxes are in pixels of the original picture already, best score first."""
+    """Best score first."""
     return Detections(
         instances.pred_boxes.tensor.float().cpu().numpy(),
         instances.scores.float().cpu().numpy(),

@@ -1,0 +1,84 @@
+"""A small real detector for mining tests: it finds coloured rectangles in drawn pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from ymir_detectron2.engines.base import Detections
+
+BLUE, GREEN, RED = 0, 1, 2
+CLASS_NAMES = ("blue", "green", "red")
+
+
+def find_rectangles(images, with_probs: bool = True) -> list:
+    """One detection per connected patch of blue, green or red; its score is the brightness of its box."""
+    return [_find_in_one(image, with_probs) for image in images]
+
+
+def _find_in_one(image: np.ndarray, with_probs: bool) -> Detections:
+    boxes, probs, classes = [], [], []
+    for channel in (BLUE, GREEN, RED):
+        mask = ((image[:, :, channel] > 60) & (image.argmax(axis=2) == channel)).astype(np.uint8)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+        for x, y, w, h, _ in stats[1:count]:
+            boxes.append([x, y, x + w, y + h])
+            probs.append(image[y : y + h, x : x + w].mean(axis=(0, 1)) / 256)
+            classes.append(channel)
+    probs = np.array(probs, dtype=np.float32).reshape(-1, 3)
+    detections = Detections(
+        boxes_xyxy=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        scores=probs.max(axis=1, initial=0.0),
+        classes=np.array(classes, dtype=np.int64),
+        class_probs=probs if with_probs else None,
+    )
+    return reordered(detections, np.argsort(-detections.scores, kind="stable"))
+
+
+def reordered(found: Detections, index) -> Detections:
+    probs = None if found.class_probs is None else found.class_probs[index]
+    return Detections(found.boxes_xyxy[index], found.scores[index], found.classes[index], probs)
+
+
+def draw(*rectangles, height: int = 96, width: int = 128) -> np.ndarray:
+    """A dark picture with (x1, y1, x2, y2, channel, brightness) rectangles."""
+    image = np.full((height, width, 3), 20, dtype=np.uint8)
+    for x1, y1, x2, y2, channel, brightness in rectangles:
+        image[y1:y2, x1:x2, channel] = brightness
+    return image
+
+
+def drawn_set(count: int) -> tuple:
+    """Names and pictures of several sizes; the first has nothing in it."""
+    rng = np.random.default_rng(7)
+    images = [draw()]
+    for index in range(1, count):
+        height, width = [(96, 128), (128, 96), (80, 80)][index % 3]
+        corners = rng.integers(5, 45, size=(1 + index % 4, 2))
+        images.append(
+            draw(
+                *[(x, y, x + 25, y + 20, int(rng.integers(3)), int(rng.integers(80, 256))) for x, y in corners],
+                height=height,
+                width=width,
+            )
+        )
+    return [f"photos/{index}.jpg" for index in range(count)], images
+
+
+@dataclass(frozen=True)
+class ColourMaps:
+    """Dense outputs of the same detector: how bright a picture is in each class, at two strides."""
+
+    image_bgr: np.ndarray
+
+    @property
+    def class_maps(self) -> list:
+        colours = torch.from_numpy(self.image_bgr.copy()).permute(2, 0, 1).float() / 256  # (3, H, W)
+        return [torch.nn.functional.avg_pool2d(colours, stride) for stride in (4, 8)]
+
+    @property
+    def features(self) -> list:
+        return self.class_maps

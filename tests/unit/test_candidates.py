@@ -1,0 +1,121 @@
+"""The candidate index: each picture once, by number, as `read_index` reads it, whatever the file looks like."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ymir_detectron2.contract.findings import Findings
+from ymir_detectron2.contract.index_file import IndexEntry, read_index
+from ymir_detectron2.contract.paths import PathMap
+from ymir_detectron2.dataset.candidates import CandidateIndex, find_repeats
+from ymir_detectron2.errors import DatasetError
+
+PATHS = PathMap(Path("/x/in"), Path("/x/out"))
+
+
+def read(tmp_path: Path, content: bytes) -> tuple[CandidateIndex, Findings]:
+    path = tmp_path / "candidate-index.tsv"
+    path.write_bytes(content)
+    findings = Findings()
+    return CandidateIndex(path, PATHS, findings), findings
+
+
+@pytest.mark.parametrize(
+    ("content", "assets", "findings"),
+    [
+        pytest.param(b"/in/a.jpg", ["/in/a.jpg"], {}, id="no line end"),
+        pytest.param(b"/in/a b.jpg\n", ["/in/a b.jpg"], {}, id="blanks"),
+        pytest.param(b"/in/b\n/in/a\n", ["/in/b", "/in/a"], {}, id="own order"),
+        pytest.param(b"\xef\xbb\xbf/in/a\r\n\r\n /in/b \t\r\n", ["/in/a", "/in/b"], {}, id="foreign"),
+        pytest.param(b"/in/a\r/in/b\r/in/c", ["/in/a", "/in/b", "/in/c"], {}, id="line ends of another age"),
+        pytest.param(b"/in/a\tx\n\t/in/a.txt\n", ["/in/a"], {"index line without a picture": 1}, id="no picture"),
+        pytest.param(b"/in/\xe9\n", ["/in/\udce9"], {}, id="no UTF-8"),
+        pytest.param("/in/a\u2028b\n".encode(), ["/in/a\u2028b"], {}, id="a line separator in a name"),
+        pytest.param(b"/in/a\n/in/b\n/in/./a\nb\n/in/x/../a\n/in/c\n", ["/in/a", "/in/b", "/in/c"],
+                     {"picture listed twice": 3}, id="duplicates"),
+    ],
+)  # fmt: skip
+def test_the_same_candidates_as_a_training_set_would_have(
+    tmp_path: Path, content: bytes, assets: list[str], findings: dict[str, int]
+):
+    index, found = read(tmp_path, content)
+    entries = list(index.entries(0, len(index)))
+    assert [entry.asset for entry in entries] == assets
+    assert {reason: count["count"] for reason, count in found.as_dict().items()} == findings
+    whole = Findings()
+    assert entries == read_index(tmp_path / "candidate-index.tsv", PATHS, whole, "candidate")
+    assert found.as_dict() == whole.as_dict()
+    assert index.digest == hashlib.sha256(content).hexdigest()
+
+
+def test_any_part_of_the_candidates(tmp_path: Path):
+    lines = [f"/in/{number}.jpg" for number in range(10)]
+    index, _ = read(tmp_path, "\n".join([*lines[:5], lines[0], "", *lines[5:]]).encode())
+    assert len(index) == 10
+    assert list(index.entries(4, 6)) == [IndexEntry(lines[n], Path(f"/x/in/{n}.jpg"), None) for n in (4, 5)]
+    assert [entry.asset for entry in index.entries(8, 99)] == lines[8:]
+    assert list(index.entries(10, 20)) == []
+
+
+def test_a_file_name_that_an_earlier_candidate_has(tmp_path: Path):
+    index, _ = read(tmp_path, b"/in/1/a.jpg\n/in/1/b.jpg\n/in/1/./a.jpg\n/in/2/a.jpg\n/in/2/c.jpg\n/in/3/a.jpg\n")
+    assert [index.repeats_a_name(number) for number in range(len(index))] == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("hashes", "values", "repeats"),
+    [
+        pytest.param([], "", [], id="none"),
+        pytest.param([7, 5, 6], "abc", [], id="all different"),
+        pytest.param([7, 5, 7, 5, 7], "ababa", [2, 3, 4], id="two values"),
+        pytest.param([7, 7, 7, 7, 7], "abacb", [2, 4], id="three values with one hash"),
+        pytest.param([1, 7, 7, 2, 7, 2**64 - 1, 7, 2**64 - 1], "xabyazbz", [4, 6, 7], id="between others"),
+    ],
+)
+def test_values_with_the_same_hash_are_not_taken_for_one(hashes: list[int], values: str, repeats: list[int]):
+    found = find_repeats(np.array(hashes, dtype=np.uint64), values.__getitem__)
+    assert list(np.flatnonzero(found)) == repeats
+
+
+def test_many_candidates(tmp_path: Path):
+    """5,000 paths, each two or three times, in a random order, against a plain dictionary."""
+    rng = np.random.default_rng(3)
+    numbers = rng.permutation(np.r_[np.arange(5000), np.arange(5000), np.arange(0, 5000, 3)])
+    assets = [f"/in/{number % 7}/{number // 2}.jpg" for number in numbers]
+    index, findings = read(tmp_path, "\n".join(assets).encode())
+    first: dict[str, Any] = dict.fromkeys(assets)
+    assert [entry.asset for entry in index.entries(0, len(index))] == list(first)
+    assert findings.count("picture listed twice") == len(assets) - len(first)
+    seen: set[str] = set()
+    for number, asset in enumerate(first):
+        name = asset.rpartition("/")[2]
+        assert index.repeats_a_name(number) == (name in seen)
+        seen.add(name)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\t\n"])
+def test_an_empty_index(tmp_path: Path, content: bytes):
+    with pytest.raises(DatasetError, match="the candidate set is empty"):
+        read(tmp_path, content)
+
+
+def test_an_index_that_is_not_there(tmp_path: Path):
+    with pytest.raises(DatasetError, match=r"gone: the candidate index cannot be read \(No such file or directory\)"):
+        CandidateIndex(tmp_path / "gone", PATHS, Findings())
+    with pytest.raises(DatasetError, match=r"env.yaml names no candidate index file"):
+        CandidateIndex(None, PATHS, Findings())
+
+
+def test_an_index_that_changes_under_the_task(tmp_path: Path):
+    index, _ = read(tmp_path, b"/in/a\n/in/b\n")
+    (tmp_path / "candidate-index.tsv").write_bytes(b"/in/a\n")
+    with pytest.raises(DatasetError, match=r"candidate-index.tsv: has changed since it was first read"):
+        list(index.entries(0, 2))
+    (tmp_path / "candidate-index.tsv").unlink()
+    with pytest.raises(DatasetError, match="cannot be read"):
+        list(index.entries(0, 1))

@@ -1,0 +1,213 @@
+"""Finished blocks on disk: whatever ends a process, the next run reads what was whole and nothing else."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.test_bad_storage import mounted
+from tests.running import PROJECT_DIR
+from ymir_detectron2.contract.unfinished import UNFINISHED_FOLDER, UnfinishedWork, mark_name, remove_unfinished
+from ymir_detectron2.errors import StorageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / UNFINISHED_FOLDER / "mining-abc"
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.tsv"))
+
+
+def test_nothing_is_finished_at_first(folder: Path):
+    work = UnfinishedWork(folder)
+    assert work.done() == set()
+    assert list(work.in_order()) == []
+    assert not folder.exists()
+
+
+def test_blocks_of_several_processes_come_back_in_order(folder: Path):
+    works = [UnfinishedWork(folder, rank) for rank in range(3)]
+    for block in range(10):
+        works[block % 3].add(block, {"block": block})
+    assert all(work.done() == set(range(10)) for work in works)
+    assert list(works[1].in_order()) == [(block, {"block": block}) for block in range(10)]
+    assert len(files(folder)) == 3
+
+
+def test_a_later_run_goes_on_in_files_of_its_own(folder: Path):
+    for run, blocks in enumerate([(0, 2, 5), (1, 3), (4,)]):
+        work = UnfinishedWork(folder)
+        assert not work.done() & set(blocks)
+        for block in blocks:
+            work.add(block, run)
+    assert list(UnfinishedWork(folder).in_order()) == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 0)]
+    assert len(files(folder)) == 3
+
+
+def test_a_block_in_two_files_counts_once(folder: Path):
+    for blocks in ((0, 1, 2), (1, 2, 3)):
+        work = UnfinishedWork(folder)
+        for block in blocks:
+            work.add(block, block * 10)
+    assert work.done() == {0, 1, 2, 3}
+    assert list(work.in_order()) == [(block, block * 10) for block in range(4)]
+
+
+def test_what_others_add_is_seen_by_the_next_look(folder: Path):
+    one, other = UnfinishedWork(folder, 0), UnfinishedWork(folder, 1)
+    one.add(0, None)
+    assert other.done() == {0}
+    other.add(1, None)
+    one.add(2, None)
+    assert other.done() == {0, 1, 2}
+    files(folder)[0].write_bytes(b"")  # what has been read is not read again
+    assert other.done() == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "torn", [b"1", b"12", b"1\t", b"1\t[1, 2", b"1\t[1, 2]", b"\0\0\0", b"\0\0\n", b"\n", b"x\t1\n"]
+)
+def test_a_torn_last_line_is_ignored(folder: Path, torn: bytes):
+    UnfinishedWork(folder).add(0, "whole")
+    with files(folder)[0].open("ab") as file:
+        file.write(torn)
+    work = UnfinishedWork(folder)
+    assert work.done() == {0}
+    assert list(work.in_order()) == [(0, "whole")]
+    work.add(1, "again")
+    assert list(work.in_order()) == [(0, "whole"), (1, "again")]
+
+
+def test_a_line_that_another_process_is_about_to_end(folder: Path):
+    folder.mkdir(parents=True)
+    path = folder / "0001-other.tsv"
+    path.write_bytes(b"3\t[1")
+    work = UnfinishedWork(folder)
+    assert work.done() == set()
+    with path.open("ab") as file:
+        file.write(b"]\n4\tn")
+    assert work.done() == {3}
+    assert list(work.in_order()) == [(3, [1])]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [None, 0, -0.1, 1e-300, [["/in/caf\udce9.jpg", 0.1 + 0.2]], {"tab\tnewline\n": "\u2028ü\x00"}, [[]], "x" * 300_000],
+)
+def test_a_payload_comes_back_as_it_was(folder: Path, payload: Any):
+    work = UnfinishedWork(folder)
+    work.add(7, payload)
+    assert list(work.in_order()) == [(7, payload)]
+    assert files(folder)[0].read_bytes().count(b"\n") == 1
+
+
+def test_blocks_of_a_process_ascend(folder: Path):
+    work = UnfinishedWork(folder)
+    work.add(4, None)
+    with pytest.raises(AssertionError, match="block 4 after 4"):
+        work.add(4, None)
+
+
+def test_a_block_that_the_disk_has_spoiled_is_named(folder: Path):
+    folder.mkdir(parents=True)
+    (folder / "0000-a.tsv").write_bytes(b"0\t1\n1\t[\0\0\n")
+    with pytest.raises(StorageError, match=r"mining-abc: block 1 is damaged .*; delete this folder"):
+        list(UnfinishedWork(folder).in_order())
+
+
+def test_a_full_disk_leaves_no_line_that_reads_as_whole(tmp_path: Path):
+    out = tmp_path / "out"
+    with mounted(out, "size=64k"):
+        work = UnfinishedWork(out / UNFINISHED_FOLDER / "infer-1")
+        work.add(0, "small")
+        with pytest.raises(StorageError, match=r"\.tsv: cannot be written \(No space left on .*; the disk is full"):
+            work.add(1, "x" * 100_000)
+        assert UnfinishedWork(work.folder).done() == {0}
+        first = files(work.folder)[0]
+        assert first.stat().st_size > 1000, "the line was torn, not refused as a whole"
+        with first.open("r+b") as file:  # somebody makes room
+            file.truncate(20)
+        work.add(2, "after")
+        assert list(work.in_order()) == [(0, "small"), (2, "after")]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be written"):
+        UnfinishedWork(tmp_path / "file" / "mining-1").add(0, None)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from ymir_detectron2.contract.unfinished import UnfinishedWork
+work = UnfinishedWork(Path(sys.argv[1]))
+for block in range(10**9):
+    work.add(block, [block] * 2000)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes(folder: Path):
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], cwd=PROJECT_DIR)
+    work = UnfinishedWork(folder)
+    deadline_s = time.monotonic() + 30
+    while len(work.done()) < 50:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    done = work.done()
+    assert done == set(range(len(done)))
+    assert list(work.in_order()) == [(block, [block] * 2000) for block in range(len(done))]
+
+
+def test_only_the_files_of_the_same_kind_and_other_settings_go(tmp_path: Path):
+    above = tmp_path / UNFINISHED_FOLDER
+    works = {name: UnfinishedWork(above / name) for name in ("mining-a", "mining-b", "infer-a", "mining-cald-a")}
+    for work in works.values():
+        work.add(0, None)
+    works["mining-b"].remove_others()
+    assert sorted(path.name for path in above.iterdir()) == ["infer-a", "mining-b", "mining-cald-a"]
+    for name in ("mining-b", "infer-a"):
+        works[name].remove()
+    assert [path.name for path in above.iterdir()] == ["mining-cald-a"]
+    works["mining-cald-a"].remove()
+    works["mining-cald-a"].remove()
+    assert not above.exists()
+    works["mining-a"].remove_others()
+
+
+@pytest.mark.parametrize(
+    ("machine_rank", "mark", "stays"),
+    [(0, None, False), (0, mark_name(0, "f00"), False), (1, None, False), (1, mark_name(0, "f00"), True),
+     (1, mark_name(10, "f00"), False)],
+)  # fmt: skip
+def test_a_finished_task_clears_its_own_folder(folder: Path, machine_rank: int, mark: str | None, stays: bool):
+    UnfinishedWork(folder).add(0, None)
+    if mark:
+        (folder / mark).touch()
+    remove_unfinished(folder.parent.parent, machine_rank)
+    assert folder.parent.exists() == stays
+
+
+def test_a_million_candidates(folder: Path):
+    """31,250 blocks in eight files."""
+    folder.mkdir(parents=True)
+    payload = json.dumps([[f"/in/assets/{number:040x}.jpg", -0.123456] for number in range(32)])
+    for rank in range(8):
+        with (folder / f"{rank:04d}-x.tsv").open("w") as file:
+            file.writelines(f"{block}\t{payload}\n" for block in range(rank, 31_250, 8))
+    work = UnfinishedWork(folder)
+    started_s = time.process_time()
+    assert len(work.done()) == 31_250
+    assert sum(1 for _ in work.in_order()) == 31_250
+    assert time.process_time() - started_s < 10
