@@ -25,8 +25,10 @@ RUN mkdir /weights && /opt/venv/bin/python -m ymir_detectron2.tools.fetch_weight
 
 # --- the product
 FROM ${BASE}
+# The font writes Chinese class names into the pictures of an evaluation.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends python3 fonts-wqy-microhei \
+    && rm -rf /var/lib/apt/lists/*
 
 # Any uid, no passwd entry, read-only root: whatever wants to write finds /tmp, and getpass finds a name.
 ENV PATH=/opt/venv/bin:$PATH \

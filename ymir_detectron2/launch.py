@@ -202,5 +202,5 @@ def cause_of_death(script: str, process: str, status: int) -> ExecutorError:
 def what_stays(script: str) -> str:
     """What a step that was cut short has left, in words."""
     if Path(script).name == TRAINING:
-        return "finished stages are kept"
+        return "finished stages are kept; start the task again on the same output folder to go on"
     return "start the task again on the same /out: finished pictures are kept"

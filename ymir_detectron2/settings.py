@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence, TypeVar, get_type_hints
 
@@ -30,7 +31,14 @@ PRETRAINED = ("coco", "imagenet", "none")
 AUGMENTATIONS = ("vertical_flip", "colour_jitter", "scale_jitter", "random_crop", "mosaic")
 BEST_METRICS = ("map50", "map", "map75", "mar")
 CHOICES = ("auto", "always", "never")
+ANCHORS = ("auto",)
+EXPORTS = ("onnx",)
+OPSETS = (11, 20)
+"""Oldest and newest opset that torch's exporter and the graph agree on."""
 MINING_ALGORITHMS = ("cald", "cald_legacy", "entropy", "aldd", "margin", "random")
+
+
+_SIZE = re.compile(r"[0-9]{1,5}x[0-9]{1,5}")
 
 
 def _from_config_if_absent(default: Any) -> Any:
@@ -92,6 +100,14 @@ class TrainSettings(DeviceSettings):
     """How much an object of a class counts, e.g. `cat:2,dog:0.5`, or `auto`: rare classes more; empty: all alike."""
     augment: str = ""
     """Of `vertical_flip`, `colour_jitter`, `scale_jitter`, `random_crop` and `mosaic`, between commas; empty: none."""
+    anchors: str = ""
+    """`auto`: fit sizes and shapes of the anchors to the boxes of the training set; empty: as `config_file` says."""
+    export: str = ""
+    """`onnx`: pack the best stage as an ONNX model too, with decoding and NMS; empty: no."""
+    export_opset: int = 0
+    """Opset of that model, 11 to 20; 0: the one that is tested: 17, or 13 with torch 1.10."""
+    export_size: str = ""
+    """Height and width of its input in pixels, e.g. `800x1344`; empty: as `config_file` says for inference."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +120,20 @@ class TrainSettings(DeviceSettings):
         for name in self.augmentations:
             _require_one_of("augment", name, AUGMENTATIONS)
         _require("ema", self.ema, 0 <= self.ema < 1, "0 or a decay below 1, such as 0.999")
+        if self.anchors:
+            _require_one_of("anchors", self.anchors, ANCHORS)
+        if self.export:
+            _require_one_of("export", self.export, EXPORTS)
+        fits = self.export_opset == 0 or OPSETS[0] <= self.export_opset <= OPSETS[1]
+        _require("export_opset", self.export_opset, fits, f"from {OPSETS[0]} to {OPSETS[1]}, or 0")
+        if self.export_size:
+            fits = _SIZE.fullmatch(self.export_size) is not None and 0 not in self.export_hw
+            _require("export_size", self.export_size, fits, "height and width, such as 800x1344")
 
+    @property
+    def export_hw(self) -> tuple[int, ...]:
+        """Height and width of the exported model's input; () where the config decides."""
+        return tuple(map(int, self.export_size.split("x"))) if self.export_size else ()
 
     @property
     def augmentations(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "atomic_file": {"errors"},
     "contract": FOUNDATION,
     "retinanet": FOUNDATION,
+    "export": FOUNDATION | {"dataset", "retinanet"},
     "evaluation": FOUNDATION | {"dataset", "contract"},
     "dataset": FOUNDATION | {"contract"},
     "mining": FOUNDATION | {"engines", "retinanet"},

@@ -16,7 +16,6 @@ from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.evaluation.curves import RECALLS, confidence_curve
 from ymir_detectron2.evaluation.drawing import (
-    LossCurve,
     draw_ap_by_class,
     draw_confidence,
     draw_confusion,
@@ -24,6 +23,7 @@ from ymir_detectron2.evaluation.drawing import (
     draw_precision_recall,
 )
 from ymir_detectron2.evaluation.lettering import drawable_names, letters_wide
+from ymir_detectron2.evaluation.loss_curve import LossCurve
 from ymir_detectron2.evaluation.matching import best_f1, match_set
 from ymir_detectron2.evaluation.metrics import ImageResult, evaluate
 from ymir_detectron2.evaluation.picture_sheet import draw_worst

@@ -120,7 +120,7 @@ def test_processes_that_end_well(tmp_path: Path):
 
 def test_a_killed_training_keeps_its_stages(tmp_path: Path):
     run = finish(start(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", "ymir_train.py"), tmp_path)
-    assert run.monitor.state_message.endswith("give the container more memory; finished stages are kept")
+    assert run.monitor.state_message.endswith("start the task again on the same output folder to go on")
 
 
 def test_a_stop_is_passed_on(tmp_path: Path):

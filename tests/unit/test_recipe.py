@@ -40,7 +40,7 @@ def job_of(folder: Path, form: dict[str, Any], config_file: Path = R50, override
     return TrainJob(
         folder / "train.json", folder / "val.json", ("a", "b"), read_settings(TrainSettings, form), config_file,
         overrides or {}, None, (folder / "weights",), (), folder, folder, folder, False, nothing, nothing, nothing,
-        nothing,
+        nothing, nothing,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from ..atomic_file import atomic_write
 from ..contract.findings import Findings
@@ -43,9 +43,24 @@ def convert_task(task: Task) -> CocoFiles:
         "training": _convert_set(task, task.train_index, "training", files.train),
         "validation": _convert_set(task, task.val_index, "validation", files.val),
     }
-    with atomic_write(task.output_dir / "dataset-report.json") as file:
-        json.dump(report, file, indent=2, ensure_ascii=False)
+    _write_report(task, report)
     return files
+
+
+def report_anchors(task: Task, shares: Mapping[str, Any]) -> None:
+    """Add to dataset-report.json what the anchors of the network say to the training set."""
+    report = json.loads(_report_file(task).read_text(encoding="utf-8"))
+    report["training"]["anchors"] = dict(shares)
+    _write_report(task, report)
+
+
+def _write_report(task: Task, report: Mapping[str, Any]) -> None:
+    with atomic_write(_report_file(task)) as file:
+        json.dump(report, file, indent=2, ensure_ascii=False)
+
+
+def _report_file(task: Task) -> Path:
+    return task.output_dir / "dataset-report.json"
 
 
 def _convert_set(task: Task, index_path: Path | None, role: str, json_path: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Protocol, Seque
 import numpy as np
 
 from ..contract.model_package import ModelPackage
-from ..evaluation.metrics import Metrics
+from ..evaluation.loss_curve import LossCurve
+from ..evaluation.metrics import Evaluation
 from ..settings import InferSettings, TrainSettings
 
 
@@ -129,10 +130,14 @@ class StageWeights(NamedTuple):
     name: str
     files: tuple[str, ...]
     """Names in `TrainJob.models_dir`."""
-    metrics: Metrics | None
+    evaluation: Evaluation | None
     """Of exactly these weights; None when they could not be evaluated."""
     score: float
     """What the best stage is chosen by, in [0, 1]; 0 when not evaluated."""
+    training_losses: Mapping[str, LossCurve]
+    """Of the run so far."""
+    validation_losses: Mapping[str, LossCurve]
+    """Of the weights of each evaluation; {} where the engine does not measure them."""
 
 
 class TrainSummary(NamedTuple):
@@ -166,8 +171,10 @@ class TrainJob:
     must_resume: bool
     """Whether an unfinished training that is another one is an error; else this one begins anew."""
     on_progress: Callable[[float], None]
-    on_stage: Callable[[StageWeights], None]
-    """Called after the files of a stage are written, in one process only."""
+    on_stage: Callable[[StageWeights], Mapping[str, bytes]]
+    """Called after the files of a stage are written, in one process only; returns PNGs to show, by name."""
+    on_anchors: Callable[[Mapping[str, Any]], None]
+    """Called with what is to be said about the anchors in the dataset report, in one process only."""
     on_resume: Callable[[], None]
     """Called when the training goes on where an earlier one was stopped, in one process only."""
     stop_requested: Callable[[], bool]

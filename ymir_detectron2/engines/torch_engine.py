@@ -9,7 +9,7 @@ import torch
 
 from ..contract.model_package import ModelPackage
 from ..dataset.coco_json import CocoDataset, load_coco_json
-from ..evaluation.metrics import Metrics
+from ..evaluation.metrics import Evaluation
 from ..retinanet.checkpoint import load_weights, read_checkpoint
 from ..retinanet.config import Config, load_config
 from ..retinanet.inference_form import to_inference_form
@@ -21,6 +21,8 @@ from ..training.ema import WeightAverage
 from ..training.loop import Trainer
 from ..training.resume import fingerprint
 from ..training.run import TrainingRun
+from ..training.validation_loss import ValidationLoss
+from .anchor_check import with_checked_anchors
 from .base import Detector, DetectorOptions, TrainJob, TrainSummary
 from .devices import autocast_dtype, choose_device, describe_device, loader_workers
 from .packages import class_names_of, config_of, initial_weights, require_complete
@@ -43,8 +45,10 @@ class TorchEngine:
     def train(self, job: TrainJob) -> TrainSummary:
         """Train as `job` says; with several processes, call it in each."""
         device = choose_device(job.gpu_ids, processes.local_rank())
+        train_set = load_coco_json(job.train_json)
         cfg = resolve_config(job, load_config)
         check_supported(cfg, training=True)
+        cfg = with_checked_anchors(job, cfg, train_set)
         log_split(cfg)
         dtype = autocast_dtype(job.settings.precision, device)
         logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
@@ -53,12 +57,12 @@ class TorchEngine:
         torch.manual_seed(job.settings.seed)
         processes.join(device)
         try:
-            return self._train(job, cfg, device, dtype)
+            return self._train(job, cfg, train_set, device, dtype)
         finally:
             processes.leave()
 
     def _train(
-        self, job: TrainJob, cfg: Config, device: torch.device, dtype: torch.dtype | None
+        self, job: TrainJob, cfg: Config, train_set: CocoDataset, device: torch.device, dtype: torch.dtype | None
     ) -> TrainSummary:
         model = _on_device(build_retinanet(cfg, len(job.class_names)), device)
         initial = initial_weights(cfg, job, _CLASS_LAYERS)
@@ -66,7 +70,7 @@ class TorchEngine:
             state_dict, path = initial
             logger.info("training from %s\n%s", path, load_weights(model, state_dict, str(path)).table())
         model.train()
-        train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
+        val_set = load_coco_json(job.val_json)
         model.class_weights = _class_weights(job, train_set)
         average = WeightAverage(model, job.settings.ema) if job.settings.ema else None
         trainer = Trainer(
@@ -79,11 +83,14 @@ class TorchEngine:
             score_threshold=cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], batch_size=0,
         )  # fmt: skip
 
-        def evaluate() -> Metrics:
+        def evaluate() -> Evaluation:
             return evaluate_detector(detector, val_set, job)
 
+        loss = ValidationLoss(model, cfg, val_set, device=device, autocast_dtype=dtype)
         same = fingerprint(job, cfg, self.name, str(dtype or "fp32"))
-        with TrainingRun(job, cfg, model, evaluate, average=average, fingerprint=same) as run:
+        with TrainingRun(
+            job, cfg, model, evaluate, average=average, fingerprint=same, measure_losses=loss.measure
+        ) as run:
             run.begin(trainer)
             steps = trainer.steps()
             while not run.is_over:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..contract.findings import Findings
 from ..dataset.coco_json import CocoDataset
-from ..evaluation.metrics import ImageResult, Metrics, evaluate_boxes
+from ..evaluation.metrics import Evaluation, ImageResult, evaluate
 from ..inference.stream import look_at
 from ..training import processes
 from .base import Detector, TrainJob
@@ -15,7 +15,7 @@ from .base import Detector, TrainJob
 logger = logging.getLogger(__name__)
 
 
-def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -> Metrics:
+def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -> Evaluation:
     """Detect in a share of the validation set per process, and measure all of it together."""
     rank, world_size = processes.rank(), processes.world_size()
     numbers = range(rank, len(dataset), world_size)
@@ -35,4 +35,4 @@ def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -
     for sentence in unreadable.sentences():
         logger.warning("validation set: %s", sentence)
     everything = [result for part in processes.gather(results) for result in part]
-    return evaluate_boxes(job.val_json, everything, job.class_names)
+    return evaluate(job.val_json, everything, job.class_names)

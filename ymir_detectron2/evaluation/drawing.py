@@ -5,7 +5,7 @@ Each is legible for one class and for hundreds: what has no place is put togethe
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +13,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from .curves import RECALLS, ConfidenceCurve
 from .lettering import drawable_names, drawable_text
+from .loss_curve import LossCurve
 from .matching import OperatingPoint
 from .sheet import COLOURS, GREY, new_sheet, say_nothing_to_show
 
@@ -20,13 +21,6 @@ _MOST_LINES = 10
 _MOST_BARS = 80
 _MOST_ROWS = 16
 """Classes in a confusion matrix: the numbers in its cells stay legible."""
-
-
-class LossCurve(NamedTuple):
-    """Values of one loss; steps rise, values may be NaN."""
-
-    steps: Sequence[float]
-    values: Sequence[float]
 
 
 def draw_precision_recall(precision_by_class: Mapping[int, np.ndarray], class_names: Sequence[str]) -> bytes:

@@ -7,13 +7,13 @@ from typing import Iterator, Mapping
 from .confusion import confusion_matrix
 from .curves import confidence_curve, precision_by_class
 from .drawing import (
-    LossCurve,
     draw_ap_by_class,
     draw_confidence,
     draw_confusion,
     draw_losses,
     draw_precision_recall,
 )
+from .loss_curve import LossCurve
 from .matching import SCORE_THRESHOLD
 from .metrics import Evaluation
 from .picture_sheet import draw_worst

@@ -6,7 +6,7 @@ Letters: N pictures, L levels, HWA anchors of a level, K classes, n boxes kept.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -53,6 +53,13 @@ class DecodingRules(NamedTuple):
     """Best candidates of each level that are decoded at all."""
     max_detections: int
     """Boxes of one picture, at most."""
+
+
+def rules_of(cfg: Mapping[str, Any]) -> DecodingRules:
+    """Those of a RetinaNet's configuration."""
+    names = ("MODEL.RETINANET.SCORE_THRESH_TEST", "MODEL.RETINANET.NMS_THRESH_TEST",
+             "MODEL.RETINANET.TOPK_CANDIDATES_TEST", "TEST.DETECTIONS_PER_IMAGE")  # fmt: skip
+    return DecodingRules(*(cfg[name] for name in names))
 
 
 class _Candidates(NamedTuple):

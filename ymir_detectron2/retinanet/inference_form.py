@@ -47,12 +47,17 @@ def to_inference_form(network: nn.Module) -> None:
 
     Folding changes a float32 logit by about 1e-5.
     """
-    for module in network.modules():
-        if isinstance(module, NormedConv2d):
-            _fold(module)
+    fold_norms(network)
     network.requires_grad_(False)
     if _has_onednn(network):
         _fix_kernels(network)
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Batch normalisation alone, in place."""
+    for module in network.modules():
+        if isinstance(module, NormedConv2d):
+            _fold(module)
 
 
 def _fold(conv: NormedConv2d) -> None:

@@ -15,15 +15,17 @@ from ..args_options import parse_args_options
 from ..atomic_file import atomic_write
 from ..contract.model_package import find_model_package
 from ..contract.task import Task
-from ..contract.training_result import Stage, TrainingResult
-from ..dataset.conversion import coco_files, convert_task
-from ..engines.base import StageWeights, TrainJob, TrainSummary
+from ..contract.training_result import TrainingResult
+from ..dataset.conversion import coco_files, convert_task, report_anchors
+from ..engines.base import TrainJob, TrainSummary
 from ..engines.choice import load_engine
 from ..engines.zoo import zoo_folders
 from ..errors import ConfigError
 from ..settings import TrainSettings
 from ..version import PROJECT_DIR
+from .export import export_best_stage, require_exporter
 from .script import TaskRun
+from .stages import add_stage
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ def train(run: TaskRun[TrainSettings]) -> None:
     options = parse_args_options(settings.args_options)
     if not task.class_names:
         raise ConfigError("config.yaml: class_names is missing or empty; list the classes to train")
+    require_exporter(settings)
     config_file = find_config_file(options.config_file or settings.config_file, run.engine_name)
     pretrained = find_model_package(task, "pretrained_model_params")
     files = convert_task(task) if run.is_first_here else coco_files(task)
@@ -58,12 +61,14 @@ def train(run: TaskRun[TrainSettings]) -> None:
         resume_dir=resume_dir,
         must_resume=options.resume,
         on_progress=run.monitor.report,
-        on_stage=lambda weights: result.add(_as_stage(weights)),
+        on_stage=lambda weights: add_stage(result, weights),
+        on_anchors=lambda shares: report_anchors(task, shares),
         on_resume=result.restore,
         stop_requested=run.stop.requested,
     )
     summary = engine.train(job)
     if run.is_main:
+        export_best_stage(job, result)
         _write_summary(task, summary, result)
         _forget(resume_dir)  # only now: until here a new start would find the end of this one
 
@@ -99,14 +104,6 @@ def weights_folders() -> tuple[Path, ...]:
     own = os.environ.get("YMIR_WEIGHTS_DIR")
     downloads = Path(tempfile.gettempdir()) / "ymir-weights"  # any uid can write there
     return (*((Path(own),) if own else ()), Path("/weights"), downloads)
-
-
-def _as_stage(weights: StageWeights) -> Stage:
-    metrics = weights.metrics
-    if metrics is None:
-        return Stage(weights.name, weights.files, 0.0, measured=False)
-    figures = {"mAR": metrics.ar100, "boxAP": metrics.ap}
-    return Stage(weights.name, weights.files, metrics.ap50, figures, score=weights.score)
 
 
 def _write_summary(task: Task, summary: TrainSummary, result: TrainingResult) -> None:

@@ -14,15 +14,16 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
+from ..engines.published import COCO_WEIGHTS, IMAGENET_WEIGHTS
 from ..errors import ConfigError, ExecutorError, NetworkError
 from ..retinanet.weights import resolve_weights
 
 PUBLISHED = {
-    "imagenet-R-50": "detectron2://ImageNetPretrained/MSRA/R-50.pkl",
-    "imagenet-R-101": "detectron2://ImageNetPretrained/MSRA/R-101.pkl",
-    "coco-R-50-1x": "detectron2://COCO-Detection/retinanet_R_50_FPN_1x/190397773/model_final_bfca0b.pkl",
-    "coco-R-50-3x": "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl",
-    "coco-R-101-3x": "detectron2://COCO-Detection/retinanet_R_101_FPN_3x/190397697/model_final_971ab9.pkl",
+    "imagenet-R-50": IMAGENET_WEIGHTS[50],
+    "imagenet-R-101": IMAGENET_WEIGHTS[101],
+    "coco-R-50-1x": COCO_WEIGHTS[50][1],
+    "coco-R-50-3x": COCO_WEIGHTS[50][0],
+    "coco-R-101-3x": COCO_WEIGHTS[101][0],
 }
 """What the configs of the project start from, and the COCO models themselves."""
 

@@ -27,8 +27,8 @@ _FREE_KEYS = frozenset(
     {"DATALOADER.NUM_WORKERS", "OUTPUT_DIR", "SOLVER.CHECKPOINT_PERIOD", "TEST.EVAL_PERIOD", "VIS_PERIOD"}
 )
 _FREE_SETTINGS = frozenset(
-    {"accumulate", "args_options", "batch_size", "config_file", "engine", "eval_period", "learning_rate", "max_epochs",
-     "max_iter", "num_workers", "patience"}
+    {"accumulate", "args_options", "batch_size", "config_file", "engine", "eval_period", "export", "export_opset",
+     "export_size", "learning_rate", "max_epochs", "max_iter", "num_workers", "patience"}
 )  # fmt: skip
 """What may differ between the two starts: it changes no number, or stands in the resolved configuration as well."""
 

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Callable, Dict, Mapping, Protocol
 
 from torch import nn
 from tqdm import tqdm
@@ -17,7 +17,8 @@ from tqdm import tqdm
 from ..atomic_file import atomic_write
 from ..engines.base import EngineConfig, StageWeights, TrainJob, TrainSummary
 from ..errors import ExecutorError, StoppedError, StorageError
-from ..evaluation.metrics import Metrics
+from ..evaluation.loss_curve import LossHistory
+from ..evaluation.metrics import Evaluation
 from ..retinanet.checkpoint import write_checkpoint
 from . import processes
 from .best import Patience, score_of
@@ -32,6 +33,9 @@ CONFIG_NAME = "config.yaml"
 _LINES_PER_RUN = 100  # of the log; the platform keeps all of it in one file
 _POINTS_PER_CURVE = 1000
 _SECONDS_BETWEEN_STATES = 600.0  # that much is lost when the machine fails
+
+
+Losses = Dict[str, float]
 
 
 class ResumableTrainer(Protocol):
@@ -55,10 +59,11 @@ class TrainingRun:
         job: TrainJob,
         cfg: EngineConfig,
         model: nn.Module,
-        evaluate: Callable[[], Metrics],
+        evaluate: Callable[[], Evaluation],
         *,
         average: WeightAverage | None,
         fingerprint: Mapping[str, str],
+        measure_losses: Callable[[], Losses] | None = None,
     ) -> None:
         """
         Args:
@@ -66,6 +71,7 @@ class TrainingRun:
             evaluate: measures the model as it is now; called in all processes together.
             average: measured as well at each evaluation, and packed where it is better.
             fingerprint: see `resume.fingerprint`.
+            measure_losses: gives the losses of the validation set; called in all processes together.
         """
         self._job = job
         self._cfg = cfg
@@ -73,6 +79,8 @@ class TrainingRun:
         self._evaluate = evaluate
         self._average = average
         self._fingerprint = fingerprint
+        self._measure_losses = measure_losses
+        self._training_losses, self._validation_losses = LossHistory(), LossHistory()
         self._max_iter: int = cfg["SOLVER.MAX_ITER"]
         self._eval_period: int = cfg["TEST.EVAL_PERIOD"]  # 0, as args_options may say: at the end only
         self._state_period: int = cfg["SOLVER.CHECKPOINT_PERIOD"]
@@ -116,6 +124,8 @@ class TrainingRun:
             self._measured_step = found["measured_step"]
             self._has_stage = found["has_stage"]
             self._patience.load_state_dict(found["patience"])
+            self._training_losses.load_state_dict(found["training_losses"])
+            self._validation_losses.load_state_dict(found["validation_losses"])
             trainer.restore(found["trainer"], self._step)
             logger.info("going on after step %d of %d, as the unfinished training left it", self._step, self._max_iter)
         self._board = Board(self._job.tensorboard_dir, first_step=self._step + 1) if self._writes else None
@@ -168,6 +178,7 @@ class TrainingRun:
         if not self._writes:
             return
         self._job.on_progress(stats.step / self._max_iter)
+        self._training_losses.add(stats.step, stats.losses)
         every = max(1, self._max_iter // _POINTS_PER_CURVE)
         if self._board is not None and (stats.step % every == 0 or stats.step == 1):
             self._board.add_step(stats)
@@ -182,20 +193,21 @@ class TrainingRun:
 
     def _finish_stage(self) -> None:
         """Measure the weights, and their mean, and offer the better of the two."""
-        metrics = self._measured("")
-        score = self._score(metrics)
+        evaluation = self._measured("")
+        score = self._score(evaluation)
         with contextlib.ExitStack() as stack:
             if self._average is not None:
                 stack.enter_context(self._average.in_place())
                 averaged = self._measured(" of the averaged weights")
-                if self._score(averaged) > score:
-                    metrics, score = averaged, self._score(averaged)
+                averaged_score = self._score(averaged)
+                if averaged_score > score:
+                    evaluation, score = averaged, averaged_score
                 else:
                     stack.close()
+            losses = self._measure_losses() if self._measure_losses is not None else {}
             if self._writes:
-                if self._board is not None:
-                    self._board.add_metrics(self._step, metrics)
-                self._offer_stage(metrics)
+                self._note_evaluation(evaluation, losses)
+                self._offer_stage(evaluation)
         self._patience.note(score)
         self._measured_step = self._step
         self._keep_state()
@@ -203,24 +215,39 @@ class TrainingRun:
             logger.info("step %d: no better evaluation in the last %d: training ends here",
                         self._step, self._job.settings.patience)  # fmt: skip
 
-    def _score(self, metrics: Metrics) -> float:
+    def _score(self, evaluation: Evaluation) -> float:
         """The same in every process, although the first alone may have measured everything."""
-        return float(processes.from_first(score_of(metrics, self._job.settings.best_metric)))
+        return float(processes.from_first(score_of(evaluation.metrics, self._job.settings.best_metric)))
 
-    def _measured(self, whose: str) -> Metrics:
-        metrics = self._evaluate()
+    def _measured(self, whose: str) -> Evaluation:
+        evaluation = self._evaluate()
         if self._writes:
+            metrics = evaluation.metrics
             by_class = "  ".join(f"{name} {value:.3f}" for name, value in metrics.ap50_by_class.items())
             logger.info(
                 "step %d: AP50%s %.4f  AP %.4f  AP75 %.4f  AR %.4f  AP50 by class: %s",
                 self._step, whose, metrics.ap50, metrics.ap, metrics.ap75, metrics.ar100,
                 by_class or "no labelled object",
             )  # fmt: skip
-        return metrics
+        return evaluation
 
-    def _offer_stage(self, metrics: Metrics | None) -> None:
+    def _note_evaluation(self, evaluation: Evaluation, losses: Losses) -> None:
+        """Put the figures of the chosen weights into the log and the curves."""
+        self._validation_losses.add(self._step, losses)
+        if self._board is not None:
+            self._board.add_metrics(self._step, evaluation.metrics)
+            self._board.add_validation_losses(self._step, losses)
+        point = evaluation.metrics.at_threshold
+        sentences = [f"validation {name} {value:.4f}" for name, value in losses.items()]
+        if point is not None:
+            tp, fp, fn = point.counts
+            sentences.append(f"above {point.score_threshold:g}: {tp} right, {fp} wrong, {fn} missed")
+        logger.info("after step %d: %s", self._step, "  ".join(sentences))
+
+    def _offer_stage(self, evaluation: Evaluation | None) -> None:
         name = f"iter_{self._step:07d}"
         weights = f"{name}.pth"
+        metrics = None if evaluation is None else evaluation.metrics
         metadata: dict[str, Any] = {
             "iteration": self._step,
             "class_names": list(self._job.class_names),
@@ -229,7 +256,13 @@ class TrainingRun:
         self._write_weights(self._job.models_dir / weights, metadata)
         _write_config(self._job.models_dir / CONFIG_NAME, self._cfg)
         score = score_of(metrics, self._job.settings.best_metric)
-        self._job.on_stage(StageWeights(name, (weights, CONFIG_NAME), metrics, score))
+        offered = StageWeights(
+            name, (weights, CONFIG_NAME), evaluation, score,
+            self._training_losses.curves(), self._validation_losses.curves(),
+        )  # fmt: skip
+        pictures = self._job.on_stage(offered)
+        if self._board is not None:
+            self._board.add_pictures(self._step, pictures)
         self._last_stage_step = self._step
         self._has_stage = True
 
@@ -259,6 +292,8 @@ class TrainingRun:
             "has_stage": self._has_stage,
             "measured_step": self._measured_step,
             "patience": self._patience.state_dict(),
+            "training_losses": self._training_losses.state_dict(),
+            "validation_losses": self._validation_losses.state_dict(),
             "trainer": self._trainer.state(),
         }
         self._folder.write(self._step, content)

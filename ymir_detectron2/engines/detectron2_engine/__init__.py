@@ -14,13 +14,14 @@ from detectron2.utils.env import seed_all_rng
 from ...contract.model_package import ModelPackage
 from ...dataset.coco_json import load_coco_json
 from ...errors import ConfigError
-from ...evaluation.metrics import Metrics
+from ...evaluation.metrics import Evaluation
 from ...retinanet.checkpoint import read_checkpoint
 from ...training import processes
 from ...training.ema import WeightAverage
 from ...training.resume import fingerprint
 from ...training.run import TrainingRun
 from ...training.sampling import require_even_shares
+from ..anchor_check import with_checked_anchors
 from ..base import Detector, DetectorOptions, TrainJob, TrainSummary
 from ..devices import autocast_dtype, choose_device, describe_device, loader_workers
 from ..packages import class_names_of, config_of, initial_weights, require_complete
@@ -46,7 +47,8 @@ class Detectron2Engine:
         """Train as `job` says; with several processes, call it in each."""
         device = choose_device(job.gpu_ids, processes.local_rank())
         dtype = autocast_dtype(job.settings.precision, device)
-        cfg = _for_this_run(resolve_config(job, load_config), job, device, dtype)
+        cfg = with_checked_anchors(job, resolve_config(job, load_config), load_coco_json(job.train_json))
+        cfg = _for_this_run(cfg, job, device, dtype)
         require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], processes.world_size())
         _require_known_settings(job)
         log_split(cfg)
@@ -140,7 +142,7 @@ def _train(job: TrainJob, cfg: Detectron2Config, device: torch.device, dtype: to
     detector = Detectron2Detector(model, cfg, job.class_names, device=device, autocast_dtype=dtype, batch_size=0)
     val_set = load_coco_json(job.val_json)
 
-    def evaluate() -> Metrics:
+    def evaluate() -> Evaluation:
         return evaluate_detector(detector, val_set, job)
 
     average = WeightAverage(model, job.settings.ema) if job.settings.ema else None

@@ -1,0 +1,49 @@
+"""How the losses went, in a bounded number of points however long a run is."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Sequence
+
+MOST_POINTS = 1000
+
+
+class LossCurve(NamedTuple):
+    """Values of one loss; steps rise, values may be NaN."""
+
+    steps: Sequence[float]
+    values: Sequence[float]
+
+
+class LossHistory:
+    """Keeps losses by step: every one at first, then every second, every fourth, and so on."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._every = 1
+        self._points: list[tuple[int, dict[str, float]]] = []
+
+    def add(self, step: int, losses: Mapping[str, float]) -> None:
+        """Note the losses of a step, which comes after all before it."""
+        if self._seen % self._every == 0:
+            self._points.append((step, dict(losses)))
+        self._seen += 1
+        if len(self._points) > MOST_POINTS:
+            self._points = self._points[::2]
+            self._every *= 2
+
+    def curves(self) -> dict[str, LossCurve]:
+        """A curve for each loss, in the order in which they first came."""
+        columns: dict[str, tuple[list[float], list[float]]] = {}
+        for step, losses in self._points:
+            for name, value in losses.items():
+                steps, values = columns.setdefault(name, ([], []))
+                steps.append(step)
+                values.append(value)
+        return {name: LossCurve(*pair) for name, pair in columns.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self._seen, "every": self._every, "points": list(self._points)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._seen, self._every = state["seen"], state["every"]
+        self._points = [(step, dict(losses)) for step, losses in state["points"]]

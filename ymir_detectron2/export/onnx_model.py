@@ -1,0 +1,145 @@
+"""A RetinaNet as an ONNX model: from the pixels of one picture to its boxes, with decoding and NMS in the graph.
+
+    image     (1, H, W, 3) uint8, BGR, as OpenCV reads it: the picture in the upper left corner, the rest of any value
+    image_hw  (2,) int64: height and width of the picture in there
+    boxes     (n, 4) float32: x1 y1 x2 y2 in pixels of `image`, x2 and y2 exclusive; best score first
+    scores    (n,) float32 in [0, 1]
+    classes   (n,) int64: position in the class names, which the metadata of the model holds as JSON
+
+Letters: H and W of the input, K classes, A anchors of a level, C candidates, n boxes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import logging
+import warnings
+from inspect import signature
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..atomic_file import atomic_write
+from ..retinanet.box_coding import decode_boxes
+from ..retinanet.decoding import DecodingRules
+from ..retinanet.inference_form import fold_norms
+from ..retinanet.model import RetinaNet
+from .onnx_nms import select_boxes
+
+TESTED_OPSET = 17 if hasattr(torch, "compile") else 13  # torch 1.10 knows none above 14
+INPUTS, OUTPUTS = ("image", "image_hw"), ("boxes", "scores", "classes")
+
+
+class OnnxRetinaNet(nn.Module):
+    """The network with all that comes before and after it, for one size of input."""
+
+    def __init__(self, model: RetinaNet, input_hw: tuple[int, int], rules: DecodingRules) -> None:
+        """
+        Args:
+            model: on the CPU, in float32; it is copied.
+            input_hw: height and width of `image`.
+        """
+        super().__init__()
+        self._model = copy.deepcopy(model).eval().to(memory_format=torch.contiguous_format)
+        fold_norms(self._model)
+        self._input_hw = input_hw
+        self._rules = rules
+        self._rgb = model.cfg["INPUT.FORMAT"] == "RGB"
+        self._weights = model.cfg["MODEL.RETINANET.BBOX_REG_WEIGHTS"]
+        statistics = [model.cfg["MODEL.PIXEL_MEAN"], model.cfg["MODEL.PIXEL_STD"]]
+        self._mean, self._std = torch.tensor(statistics, dtype=torch.float32).view(2, 1, 3, 1, 1).unbind(dim=0)
+
+    def forward(self, image: Tensor, image_hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the module."""
+        dense = self._model(self._normalised(image, image_hw))
+        parts = [self._candidates(*level) for level in zip(dense.logits, dense.deltas, dense.anchors)]
+        boxes, scores, classes = (torch.cat(part) for part in zip(*parts))
+        kept = select_boxes(boxes, scores, classes, self._model.num_classes, self._rules)
+        limits = torch.cat([image_hw.flip(0), image_hw.flip(0)]).to(torch.float32)
+        clipped = torch.min(boxes[kept].clamp(min=0), limits)  # torch 1.10 cannot export torch.minimum
+        return clipped, scores[kept], classes[kept]
+
+    def _normalised(self, image: Tensor, image_hw: Tensor) -> Tensor:
+        """(1, H, W, 3) uint8 -> (1, 3, H', W') float32: zeros outside of the picture, and up to sides that divide."""
+        pixels = image.permute(0, 3, 1, 2).to(torch.float32)
+        pixels = (pixels.flip(1) if self._rgb else pixels) - self._mean
+        height, width = self._input_hw
+        inside = (torch.arange(height) < image_hw[0])[:, None] & (torch.arange(width) < image_hw[1])[None, :]
+        pixels = torch.where(inside, pixels / self._std, torch.zeros(()))
+        step = self._model.backbone.size_divisibility
+        return nn.functional.pad(pixels, (0, -width % step, 0, -height % step))
+
+    def _candidates(self, logits: Tensor, deltas: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of a level: (1, A, K), (1, A, 4), (A, 4) -> boxes (C, 4), scores (C,) and classes (C,)."""
+        num_classes = self._model.num_classes
+        count = min(self._rules.max_candidates, int(logits.shape[1]) * num_classes)
+        best, order = logits.reshape(-1).topk(count)
+        anchor_index = torch.div(order, num_classes, rounding_mode="floor")
+        boxes = decode_boxes(anchors[anchor_index], deltas[0, anchor_index], self._weights)
+        return boxes, best.sigmoid(), order - anchor_index * num_classes
+
+
+def write_onnx(
+    path: Path, network: OnnxRetinaNet, input_hw: tuple[int, int], opset: int, metadata: Mapping[str, Any]
+) -> None:
+    """Trace the network and write it, whole or not at all.
+
+    Args:
+        opset: 0 for the tested one.
+        metadata: values that JSON knows; texts are written as they are.
+
+    Raises:
+        RuntimeError, ValueError: torch's exporter cannot express this network; it has no type of its own for that.
+    """
+    import onnx
+
+    traced = io.BytesIO()
+    example = (torch.zeros((1, *input_hw, 3), dtype=torch.uint8), torch.tensor(input_hw))
+    axes = {name: {0: "n"} for name in OUTPUTS}
+    # the older of torch's two exporters, which all its releases have, and which needs no further package
+    options: dict[str, Any] = {"dynamo": False} if "dynamo" in signature(torch.onnx.export).parameters else {}
+    # it warns of its own age, and of every number of Python that becomes a constant, which they are here on purpose
+    with warnings.catch_warnings(), _quiet("torch.onnx"), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network, example, cast(Any, traced), input_names=list(INPUTS), output_names=list(OUTPUTS),
+            dynamic_axes=axes, opset_version=opset or TESTED_OPSET, **options,
+        )  # fmt: skip
+    model = onnx.load_from_string(traced.getvalue())
+    for name, value in metadata.items():
+        model.metadata_props.add(key=name, value=value if isinstance(value, str) else json.dumps(value))
+    onnx.checker.check_model(model)
+    with atomic_write(path, "wb") as file:
+        file.write(model.SerializeToString())
+
+
+def describe(class_names: Sequence[str], input_hw: tuple[int, int], rules: DecodingRules) -> dict[str, Any]:
+    """Metadata that tell a stranger how to use the file."""
+    return {
+        "class_names": json.dumps(list(class_names), ensure_ascii=False),
+        "input": f"image: (1, {input_hw[0]}, {input_hw[1]}, 3) uint8, BGR, the picture resized to fit and put into the"
+        " upper left corner; image_hw: (2,) int64, its height and width there",
+        "output": "boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of image, x2 and y2 exclusive; scores: (n,) float32,"
+        " best first; classes: (n,) int64, positions in class_names",
+        "input_hw": list(input_hw),
+        "score_threshold": rules.score_threshold,
+        "nms_threshold": rules.nms_threshold,
+        "max_detections": rules.max_detections,
+    }
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Within the block, a logger says nothing below an error."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
