@@ -8,18 +8,21 @@ import pytest
 import torch
 
 from tests.training_parts import build, config, draw_set
+from ymir_detectron2.dataset.coco_json import CocoDataset
 from ymir_detectron2.retinanet.model import RetinaNet
 from ymir_detectron2.training.pictures import TrainingPictures
 from ymir_detectron2.training.sampling import Draw
-from ymir_detectron2.training.validation_loss import ValidationLoss
+from ymir_detectron2.training.validation_loss import ValidationLoss, retinanet_loss_sums
 
 CFG = config(INPUT__RANDOM_FLIP="none")  # training and inference look at 64 pixels, both
 
 
 def measured(model: RetinaNet, folder: Path, hws: list[tuple[int, int]]) -> dict[str, float]:
-    return ValidationLoss(
-        model, CFG, draw_set(folder, hws), device=torch.device("cpu"), autocast_dtype=None
-    ).measure()
+    return loss_of(model, draw_set(folder, hws)).measure()
+
+
+def loss_of(model: RetinaNet, data: CocoDataset) -> ValidationLoss:
+    return ValidationLoss(model, CFG, data, retinanet_loss_sums(model, torch.device("cpu"), None))
 
 
 def by_hand(model: RetinaNet, folder: Path, hws: list[tuple[int, int]]) -> dict[str, float]:
@@ -58,5 +61,4 @@ def test_an_unreadable_picture_is_left_out(tmp_path: Path):
     model, hws = build(CFG), [(64, 80), (64, 90)]
     data = draw_set(tmp_path, hws)
     Path(data.image_paths[1]).write_bytes(b"no picture")
-    found = ValidationLoss(model, CFG, data, device=torch.device("cpu"), autocast_dtype=None).measure()
-    assert found == pytest.approx(measured(model, tmp_path, hws[:1]), rel=1e-6)
+    assert loss_of(model, data).measure() == pytest.approx(measured(model, tmp_path, hws[:1]), rel=1e-6)

@@ -21,7 +21,7 @@ from ..training.ema import WeightAverage
 from ..training.loop import Trainer
 from ..training.resume import fingerprint
 from ..training.run import TrainingRun
-from ..training.validation_loss import ValidationLoss
+from ..training.validation_loss import ValidationLoss, retinanet_loss_sums
 from .anchor_check import with_checked_anchors
 from .base import Detector, DetectorOptions, TrainJob, TrainSummary
 from .devices import autocast_dtype, choose_device, describe_device, loader_workers
@@ -86,7 +86,7 @@ class TorchEngine:
         def evaluate() -> Evaluation:
             return evaluate_detector(detector, val_set, job)
 
-        loss = ValidationLoss(model, cfg, val_set, device=device, autocast_dtype=dtype)
+        loss = ValidationLoss(model, cfg, val_set, retinanet_loss_sums(model, device, dtype))
         same = fingerprint(job, cfg, self.name, str(dtype or "fp32"))
         with TrainingRun(
             job, cfg, model, evaluate, average=average, fingerprint=same, measure_losses=loss.measure

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable, Dict, Tuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..dataset.coco_json import CocoDataset
 from ..dataset.image_reading import read_image_bgr
+from ..engines.base import EngineConfig
 from ..errors import ImageError
-from ..retinanet.config import Config
 from ..retinanet.model import RetinaNet
 from ..retinanet.precision import autocast
 from ..retinanet.resize import resize_image, resized_hw
@@ -21,18 +23,32 @@ MOST_PICTURES = 100
 """More change the third digit, and each costs a forward pass at every evaluation."""
 
 
+LossSums = Callable[[TrainingPicture], Tuple[Dict[str, float], int]]
+"""One picture -> the sums of its losses, and how many of its anchors found an object."""
+
+
+def retinanet_loss_sums(model: RetinaNet, device: torch.device, autocast_dtype: torch.dtype | None) -> LossSums:
+    """Those of the torch engine's network."""
+
+    def loss_sums(picture: TrainingPicture) -> tuple[dict[str, float], int]:
+        batch, _ = model.preprocess([torch.from_numpy(picture.image_chw)])
+        boxes, classes = torch.from_numpy(picture.boxes_xyxy), torch.from_numpy(picture.classes)
+        with autocast(device, autocast_dtype):
+            dense = model(batch.to(memory_format=model.memory_format))
+            sums, found = model.loss_sums(dense, [boxes], [classes])
+        return {name: float(value) for name, value in sums.items()}, int(found)
+
+    return loss_sums
+
+
 class ValidationLoss:
     """Measures a model as it is: pictures at the size of inference, neither flipped nor otherwise altered."""
 
-    def __init__(
-        self, model: RetinaNet, cfg: Config, dataset: CocoDataset, *, device: torch.device,
-        autocast_dtype: torch.dtype | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, model: nn.Module, cfg: EngineConfig, dataset: CocoDataset, loss_sums: LossSums) -> None:
         self._model = model
         self._cfg = cfg
         self._dataset = dataset
-        self._device = device
-        self._autocast_dtype = autocast_dtype
+        self._loss_sums = loss_sums
         count = min(len(dataset), MOST_PICTURES)
         self._numbers = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
 
@@ -61,19 +77,11 @@ class ValidationLoss:
                 picture = self._read(number)
             except ImageError:  # the evaluation has named it
                 continue
-            sums, found = self._forward(picture)
+            sums, found = self._loss_sums(picture)
             objects += found
             for name, value in sums.items():
                 totals[name] = totals.get(name, 0.0) + value
         return totals, objects
-
-    def _forward(self, picture: TrainingPicture) -> tuple[dict[str, float], int]:
-        batch, _ = self._model.preprocess([torch.from_numpy(picture.image_chw)])
-        boxes, classes = torch.from_numpy(picture.boxes_xyxy), torch.from_numpy(picture.classes)
-        with autocast(self._device, self._autocast_dtype):
-            dense = self._model(batch.to(memory_format=self._model.memory_format))
-            sums, found = self._model.loss_sums(dense, [boxes], [classes])
-        return {name: float(value) for name, value in sums.items()}, int(found)
 
     def _read(self, number: int) -> TrainingPicture:
         image_bgr = read_image_bgr(Path(self._dataset.image_paths[number]))

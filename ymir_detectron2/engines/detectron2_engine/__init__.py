@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from detectron2.modeling import RetinaNet
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
@@ -21,6 +22,7 @@ from ...training.ema import WeightAverage
 from ...training.resume import fingerprint
 from ...training.run import TrainingRun
 from ...training.sampling import require_even_shares
+from ...training.validation_loss import ValidationLoss
 from ..anchor_check import with_checked_anchors
 from ..base import Detector, DetectorOptions, TrainJob, TrainSummary
 from ..devices import autocast_dtype, choose_device, describe_device, loader_workers
@@ -32,6 +34,7 @@ from .data import TRAIN_SET, VAL_SET, register_sets
 from .detector import Detectron2Detector
 from .network import CLASS_LAYERS, build_network, fill_network, train_in
 from .trainer import Trainer
+from .validation_loss import retinanet_loss_sums
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +150,12 @@ def _train(job: TrainJob, cfg: Detectron2Config, device: torch.device, dtype: to
 
     average = WeightAverage(model, job.settings.ema) if job.settings.ema else None
     same = fingerprint(job, cfg, Detectron2Engine.name, str(dtype or "fp32"))
-    with TrainingRun(job, cfg, model, evaluate, average=average, fingerprint=same) as run:
+    measure_losses = None
+    if isinstance(model, RetinaNet):  # the losses of other networks depend on proposals drawn by chance
+        measure_losses = ValidationLoss(model, cfg, val_set, retinanet_loss_sums(model, device, dtype)).measure
+    with TrainingRun(
+        job, cfg, model, evaluate, average=average, fingerprint=same, measure_losses=measure_losses
+    ) as run:
         trainer = Trainer(cfg.node(), model, device, run, average)
         run.begin(trainer)
         trainer.train()
