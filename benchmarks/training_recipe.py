@@ -1,0 +1,190 @@
+"""Which part of the recipe helps? Equal steps, several seeds: the predecessor's, ours, and ours but for one part.
+
+    python3 benchmarks/training_recipe.py --out FOLDER [--voc DIR] [--steps 600] [--seeds 0 1 2] [--docs FILE.md]
+
+FOLDER/trainings.jsonl   one line per training: {"recipe": "ours", "seed": 0, "steps": 600, "ap50": ..}
+FOLDER/recipes.md        the table of these lines; with --docs also between the markers of that document
+
+Each training is a task by start.py with one evaluation, at its end: no choice of a lucky stage. A run that was stopped
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+if str(PROJECT_DIR) not in sys.path:
+    sys.path.insert(0, str(PROJECT_DIR))
+
+from benchmarks.recipe_report import BASE, Training, format_table, put_into  # noqa: E402
+from ymir_detectron2.errors import ConfigError  # noqa: E402
+from ymir_detectron2.tools.draw_dataset import draw_pictures  # noqa: E402
+from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
+from ymir_detectron2.tools.task_folder import LabelledPicture, write_task_folder  # noqa: E402
+from ymir_detectron2.tools.voc_source import read_voc  # noqa: E402
+
+DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
+CONFIG_FILE = "configs/CPU/retinanet_R_18_FPN_small.yaml"
+
+_OLD_SCHEDULE = "SOLVER.STEPS (60000,80000) SOLVER.WARMUP_ITERS 1000"
+_NO_CLIPPING = "SOLVER.CLIP_GRADIENTS.ENABLED False"
+_WITHOUT_EMPTY = "DATALOADER.FILTER_EMPTY_ANNOTATIONS True"
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    # its configuration of 90,000 steps, as it is, however long the run; its rate for whatever batch
+    "the predecessor's": {
+        "learning_rate": 0.01, "args_options": f"{_OLD_SCHEDULE} {_NO_CLIPPING} {_WITHOUT_EMPTY}",
+    },
+    BASE: {},
+    "without fitted warm-up and decays": {"args_options": _OLD_SCHEDULE},
+    "without clipping": {"args_options": _NO_CLIPPING},
+    "without pictures that show nothing": {"args_options": _WITHOUT_EMPTY},
+    "`ema: 0.99`": {"ema": 0.99},
+    "`repeat_factor: 0.9`": {"repeat_factor": 0.9},
+    "`class_weights: auto`": {"class_weights": "auto"},
+    "`anchors: auto`": {"anchors": "auto"},
+    "`augment: vertical_flip`": {"augment": "vertical_flip"},
+    "`augment: colour_jitter`": {"augment": "colour_jitter"},
+    "`augment: scale_jitter`": {"augment": "scale_jitter"},
+    "`augment: random_crop`": {"augment": "random_crop"},
+    "`augment: mosaic`": {"augment": "mosaic"},
+}  # fmt: skip
+"""Name -> keys of the form. A short run forgets most of a mean of 0.999, hence 0.99; 0.9 shows platelets more often."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all trainings have in common."""
+
+    out: Path
+    train: Sequence[LabelledPicture]
+    val: Sequence[LabelledPicture]
+    steps: int
+    options: str
+    """Of args_options, before those of a recipe."""
+    batch_size: int
+
+
+class Journal:
+    """trainings.jsonl: finished trainings, kept over a stop."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):  # a stop has cut the last one
+            file.write_text("".join(whole), encoding="utf-8")
+        self.trainings = [Training(**json.loads(line)) for line in whole]
+
+    def has(self, recipe: str, seed: int) -> bool:
+        return any((one.recipe, one.seed) == (recipe, seed) for one in self.trainings)
+
+    def add(self, one: Training) -> None:
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+        self.trainings.append(one)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the trainings that are missing, and write the table after each."""
+    options = _read_arguments(arguments)
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    _require_same_settings(out / "settings.json", options)
+    train, val = _load_pictures(options.voc, out / "pictures")
+    plan = Plan(out, train, val, options.steps, options.args_options, options.batch_size)
+    journal = Journal(out / "trainings.jsonl")
+    for seed, recipe in itertools.product(options.seeds, options.recipes):  # after a stop, all have come equally far
+        if not journal.has(recipe, seed):
+            one = run_training(plan, recipe, seed)
+            journal.add(one)
+            print(f"seed {seed}  {recipe}: AP50 {one.ap50:.3f}, {one.seconds:.0f} s {one.failure}", flush=True)
+        table = format_table(journal.trainings, list(RECIPES))
+        (out / "recipes.md").write_text(table, encoding="utf-8")
+        if options.docs:
+            put_into(options.docs, table)
+    print(f"\n{format_table(journal.trainings, list(RECIPES))}", flush=True)
+
+
+def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--voc", type=Path, metavar="DIR", help="Pascal VOC set with train.txt and val.txt; else drawn")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), metavar="NAME")
+    parser.add_argument("--args-options", default="INPUT.MIN_SIZE_TRAIN (160,) INPUT.MIN_SIZE_TEST 160",
+                        help="for all trainings (%(default)s)")  # fmt: skip
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="document to put the table into")
+    return parser.parse_args(arguments)
+
+
+def _require_same_settings(file: Path, options: argparse.Namespace) -> None:
+    """Trainings of other settings must not get into one table; more seeds and recipes may."""
+    settings = {name: str(getattr(options, name)) for name in ("voc", "steps", "batch_size", "args_options")}
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        raise ConfigError(f"{file.parent}: holds trainings of other settings; give them again or choose another --out")
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _load_pictures(voc: Path | None, drawn: Path) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
+    if voc:
+        return read_voc(voc, "train.txt"), read_voc(voc, "val.txt")
+    training = draw_pictures(drawn / "train", DRAWN_TRAINING, seed=1)
+    return training, draw_pictures(drawn / "val", DRAWN_VALIDATION, seed=2)
+
+
+def run_training(plan: Plan, recipe: str, seed: int) -> Training:
+    """Write a task folder, run it, read what came out, and remove it."""
+    started_s = time.perf_counter()
+    root = plan.out / "task"
+    if root.exists():  # of a run that was stopped
+        shutil.rmtree(str(root))
+    form = {
+        "config_file": CONFIG_FILE, "engine": "torch", "batch_size": plan.batch_size, "max_iter": plan.steps,
+        "eval_period": plan.steps, "seed": seed, **RECIPES[recipe],
+    }  # fmt: skip
+    form["args_options"] = f"{plan.options} {form.get('args_options', '')}".strip()
+    names = sorted({box[0] for picture in plan.train for box in picture.boxes})
+    env_file = write_task_folder(root, task="train", class_names=names, train=plan.train, val=plan.val, config=form)
+    failure = _run(env_file, root / "log.txt")
+    by_class = {} if failure else _ap50_by_class(root / "out" / "tensorboard")
+    ap50 = 0.0 if failure else pack_best_stage(root / "out" / "models").m_ap
+    shutil.rmtree(str(root))
+    rounded = {name: round(value, 4) for name, value in by_class.items()}
+    seconds = round(time.perf_counter() - started_s, 1)
+    return Training(recipe, seed, plan.steps, round(ap50, 4), rounded, failure, seconds)
+
+
+def _run(env_file: Path, log: Path) -> str:
+    """The last line of a training that failed; '' for one that went well."""
+    command = [sys.executable, str(PROJECT_DIR / "start.py"), "--env", str(env_file)]
+    with log.open("wb") as stream:
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        status = subprocess.run(command, env=environment, stdout=stream, stderr=stream, check=False).returncode
+    return log.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2] if status else ""
+
+
+def _ap50_by_class(folder: Path) -> dict[str, float]:
+    """Of the only evaluation, from its curves."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(next(folder.iterdir()))).Reload()
+    tags = [tag for tag in accumulator.Tags()["scalars"] if tag.startswith("validation_AP50/")]
+    return {tag.partition("/")[2]: accumulator.Scalars(tag)[-1].value for tag in tags}
+
+
+if __name__ == "__main__":
+    main()
