@@ -14,6 +14,7 @@ from ymir_detectron2.contract.training_result import TrainingResult
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.engines.base import StageWeights
+from ymir_detectron2.evaluation import matching
 from ymir_detectron2.evaluation.loss_curve import LossCurve
 from ymir_detectron2.evaluation.metrics import Evaluation, ImageResult, evaluate
 from ymir_detectron2.evaluation.report import FILE_NAMES
@@ -53,6 +54,9 @@ def test_counts_are_whole_numbers_beside_the_thresholds_that_they_were_made_with
     assert all(type(stage[name]) is int for name in ("tp", "fp", "fn"))
     assert {type(stage[name]) for name in ("mAP", "mAR", "boxAP")} == {float}
     assert written["evaluate_config"] == {"iou_thr": 0.5, "conf_thr": 0.2}
+    point = evaluation.metrics.at_threshold
+    assert point is not None
+    assert (matching.IOU_THRESHOLD, point.score_threshold) == (0.5, 0.2), "where they were counted"
 
 
 def test_the_best_stage_brings_its_pictures_and_a_worse_one_leaves_them(tmp_path: Path, evaluation: Evaluation):

@@ -82,6 +82,8 @@ class TrainingResult:
         offered = [*self._stages, stage]
         self._stages = [old for old in self._stages if old.name != stage.name and old.measured] + [stage]
         best = self.best()
+        if best is stage:
+            self._attachments = {}  # they belong to the one that was the best before
         self._stages = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
         self._write(best)
         self._write_record()
@@ -96,7 +98,7 @@ class TrainingResult:
         self._write_record()
 
     def attach(self, section: str, files: Mapping[str, bytes]) -> None:
-        """Write files that belong to the best stage, in the place of those of an earlier one, and list them."""
+        """Write files that belong to the best stage, and list them until another one is the best."""
         if not self.takes_attachments:
             return
         for name, content in files.items():
@@ -105,12 +107,6 @@ class TrainingResult:
         self._attachments[section] = list(files)
         self._write(self.best())
         self._write_record()
-
-    def detach(self, section: str) -> None:
-        """Do not list the files of a section any more."""
-        if self._attachments.pop(section, None):
-            self._write(self.best())
-            self._write_record()
 
     def restore(self) -> None:
         """Take up the list of an earlier process, as far as the files of its stages are still there."""

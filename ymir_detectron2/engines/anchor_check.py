@@ -59,7 +59,7 @@ def _may_be_fitted(job: TrainJob) -> bool:
     for key in (SIZES, RATIOS):
         if key in job.overrides:
             obstacle = f"args_options sets {key}"
-    if obstacle:
+    if obstacle and processes.rank() == 0:
         logger.warning("anchors: auto has no effect: %s", obstacle)
     return not obstacle
 

@@ -19,14 +19,13 @@ def add_stage(result: TrainingResult, weights: StageWeights) -> Mapping[str, byt
     result.add(as_stage(weights))
     if weights.evaluation is None or result.best().name != weights.name:
         return {}
-    pictures: Mapping[str, bytes] = {}
     try:
         pictures = _drawn(weights)
         result.attach(SECTION, pictures)
     except Exception as error:  # whatever matplotlib and its fonts come up with: pictures must not cost a model
         finding = " ".join(f"{type(error).__name__}: {error}".split())
         logger.warning("the pictures of %s are left out: %s", weights.name, finding)
-        result.detach(SECTION)  # those of an earlier stage would pass for its own
+        return {}
     return pictures
 
 
