@@ -86,7 +86,7 @@ class TorchEngine:
         def evaluate() -> Evaluation:
             return evaluate_detector(detector, val_set, job)
 
-        loss = ValidationLoss(model, cfg, val_set, retinanet_loss_sums(model, device, dtype))
+        loss = ValidationLoss(model, cfg, val_set, retinanet_loss_sums(model, device, dtype), job.stop_requested)
         same = fingerprint(job, cfg, self.name, str(dtype or "fp32"))
         with TrainingRun(
             job, cfg, model, evaluate, average=average, fingerprint=same, measure_losses=loss.measure

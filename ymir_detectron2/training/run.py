@@ -24,6 +24,7 @@ from . import processes
 from .best import Patience, score_of
 from .board import Board
 from .ema import WeightAverage
+from .evaluation_log import log_metrics, log_stage
 from .loop import StepStats
 from .resume import ResumeFolder, takes_up
 
@@ -222,13 +223,7 @@ class TrainingRun:
     def _measured(self, whose: str) -> Evaluation:
         evaluation = self._evaluate()
         if self._writes:
-            metrics = evaluation.metrics
-            by_class = "  ".join(f"{name} {value:.3f}" for name, value in metrics.ap50_by_class.items())
-            logger.info(
-                "step %d: AP50%s %.4f  AP %.4f  AP75 %.4f  AR %.4f  AP50 by class: %s",
-                self._step, whose, metrics.ap50, metrics.ap, metrics.ap75, metrics.ar100,
-                by_class or "no labelled object",
-            )  # fmt: skip
+            log_metrics(self._step, evaluation.metrics, whose)
         return evaluation
 
     def _note_evaluation(self, evaluation: Evaluation, losses: Losses) -> None:
@@ -237,12 +232,7 @@ class TrainingRun:
         if self._board is not None:
             self._board.add_metrics(self._step, evaluation.metrics)
             self._board.add_validation_losses(self._step, losses)
-        point = evaluation.metrics.at_threshold
-        sentences = [f"validation {name} {value:.4f}" for name, value in losses.items()]
-        if point is not None:
-            tp, fp, fn = point.counts
-            sentences.append(f"above {point.score_threshold:g}: {tp} right, {fp} wrong, {fn} missed")
-        logger.info("after step %d: %s", self._step, "  ".join(sentences))
+        log_stage(self._step, evaluation.metrics, losses)
 
     def _offer_stage(self, evaluation: Evaluation | None) -> None:
         name = f"iter_{self._step:07d}"

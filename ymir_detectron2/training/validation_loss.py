@@ -12,7 +12,7 @@ from torch import nn
 from ..dataset.coco_json import CocoDataset
 from ..dataset.image_reading import read_image_bgr
 from ..engines.base import EngineConfig
-from ..errors import ImageError
+from ..errors import ImageError, StoppedError
 from ..retinanet.model import RetinaNet
 from ..retinanet.precision import autocast
 from ..retinanet.resize import resize_image, resized_hw
@@ -20,8 +20,7 @@ from . import processes
 from .pictures import TrainingPicture
 
 MOST_PICTURES = 100
-"""More change the third digit, and each costs a forward pass at every evaluation."""
-
+"""Each costs a forward pass at every evaluation, and a curve needs no more."""
 
 LossSums = Callable[[TrainingPicture], Tuple[Dict[str, float], int]]
 """One picture -> the sums of its losses, and how many of its anchors found an object."""
@@ -44,11 +43,15 @@ def retinanet_loss_sums(model: RetinaNet, device: torch.device, autocast_dtype: 
 class ValidationLoss:
     """Measures a model as it is: pictures at the size of inference, neither flipped nor otherwise altered."""
 
-    def __init__(self, model: nn.Module, cfg: EngineConfig, dataset: CocoDataset, loss_sums: LossSums) -> None:
+    def __init__(
+        self, model: nn.Module, cfg: EngineConfig, dataset: CocoDataset, loss_sums: LossSums,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._model = model
         self._cfg = cfg
         self._dataset = dataset
         self._loss_sums = loss_sums
+        self._stop_requested = stop_requested
         count = min(len(dataset), MOST_PICTURES)
         self._numbers = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
 
@@ -56,6 +59,9 @@ class ValidationLoss:
         """The losses by name, divided by the positive anchors of all these pictures; called in all processes together.
 
         {} where no picture can be read.
+
+        Raises:
+            StoppedError: a stop was requested.
         """
         training = self._model.training
         self._model.eval()
@@ -73,6 +79,8 @@ class ValidationLoss:
         totals: dict[str, float] = {}
         objects = 0
         for number in numbers:
+            if self._stop_requested():
+                raise StoppedError("stopped on request during an evaluation; start the task again")
             try:
                 picture = self._read(number)
             except ImageError:  # the evaluation has named it

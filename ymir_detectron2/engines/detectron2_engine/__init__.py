@@ -152,7 +152,8 @@ def _train(job: TrainJob, cfg: Detectron2Config, device: torch.device, dtype: to
     same = fingerprint(job, cfg, Detectron2Engine.name, str(dtype or "fp32"))
     measure_losses = None
     if isinstance(model, RetinaNet):  # the losses of other networks depend on proposals drawn by chance
-        measure_losses = ValidationLoss(model, cfg, val_set, retinanet_loss_sums(model, device, dtype)).measure
+        sums = retinanet_loss_sums(model, device, dtype)
+        measure_losses = ValidationLoss(model, cfg, val_set, sums, job.stop_requested).measure
     with TrainingRun(
         job, cfg, model, evaluate, average=average, fingerprint=same, measure_losses=measure_losses
     ) as run:
