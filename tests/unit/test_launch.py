@@ -142,7 +142,7 @@ def test_args_options_become_pairs(text: str, pairs: dict[str, str]):
 
 @pytest.mark.parametrize(
     ("text", "finding"),
-    [("A.B 'x", "close the quotation"), ("A.B", "has no value"), ("--eval-only", "--eval-only is not for this executor")],
+    [("A.B 'x", "close the quotation"), ("A.B", "has no value"), ("--eval-only", "--eval-only is not for this")],
 )
 def test_args_options_that_are_no_pairs(text: str, finding: str):
     with pytest.raises(ConfigError, match=finding):

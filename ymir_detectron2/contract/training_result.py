@@ -65,9 +65,8 @@ class TrainingResult:
         self._attachments: dict[str, list[str]] = {}
 
     @property
-    def takes_attachments(self) -> bool:
-        """Whether the platform packs files beside the stages; it does since 1.3."""
-        return self._writes_stages
+    def models_dir(self) -> Path:
+        return self._models_dir
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -98,8 +97,11 @@ class TrainingResult:
         self._write_record()
 
     def attach(self, section: str, files: Mapping[str, bytes]) -> None:
-        """Write files that belong to the best stage, and list them until another one is the best."""
-        if not self.takes_attachments:
+        """Write files that belong to the best stage, and list them until another one is the best.
+
+        Releases before 1.3 know no attachments and get none.
+        """
+        if not self._writes_stages:
             return
         for name, content in files.items():
             with atomic_write(self._attachment(section, name), "wb") as file:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from typing import Mapping
 
 from ..contract.training_result import SCORE_THRESHOLD, Stage, TrainingResult
 from ..engines.base import StageWeights
+from ..errors import StorageError
 
 logger = logging.getLogger(__name__)
 
 SECTION = "evaluation"
 """Of the attachments in result.yaml."""
+_ROOM_TO_LEAVE = 1 << 20  # bytes
 
 
 def add_stage(result: TrainingResult, weights: StageWeights) -> Mapping[str, bytes]:
@@ -21,6 +24,7 @@ def add_stage(result: TrainingResult, weights: StageWeights) -> Mapping[str, byt
         return {}
     try:
         pictures = _drawn(weights)
+        _require_room(result, pictures)
         result.attach(SECTION, pictures)
     except Exception as error:  # whatever matplotlib and its fonts come up with: pictures must not cost a model
         finding = " ".join(f"{type(error).__name__}: {error}".split())
@@ -38,6 +42,14 @@ def as_stage(weights: StageWeights) -> Stage:
     if metrics.at_threshold is not None:
         figures.update(metrics.at_threshold.counts._asdict())
     return Stage(weights.name, weights.files, metrics.ap50, figures, score=weights.score)
+
+
+def _require_room(result: TrainingResult, pictures: Mapping[str, bytes]) -> None:
+    """Twice: TensorBoard has them too. What the platform reads is written until the end and must still fit then."""
+    needed = 2 * sum(map(len, pictures.values())) + _ROOM_TO_LEAVE
+    free = shutil.disk_usage(str(result.models_dir)).free
+    if free < needed:
+        raise StorageError(f"{result.models_dir}: {free >> 10} KiB are free and {needed >> 10} needed; free some space")
 
 
 def _drawn(weights: StageWeights) -> Mapping[str, bytes]:
