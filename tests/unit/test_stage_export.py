@@ -59,6 +59,15 @@ def test_the_best_stage_gets_a_model_of_the_size_of_inference(tmp_path: Path, ca
     assert (metadata["class_names"], metadata["stage"]) == ('["a", "b"]', "iter_2")
 
 
+def test_what_an_earlier_start_has_packed_is_left_alone(tmp_path: Path):
+    result = trained(tmp_path)
+    (tmp_path / "iter_2.onnx").write_bytes(b"as it was")
+    result.add_file("iter_2", "iter_2.onnx")
+    export_best_stage(job_with_pictures(tmp_path, {"export": "onnx"}), result)
+    assert (tmp_path / "iter_2.onnx").read_bytes() == b"as it was"
+    assert result.best().files == ("iter_2.pth", "config.yaml", "iter_2.onnx")
+
+
 def test_size_and_opset_of_the_form(tmp_path: Path):
     import onnx
 

@@ -122,7 +122,7 @@ class TrainingResult:
             logger.warning("%s: cannot be read (%s), so earlier stages are not offered any more", self._record, error)
             return
         self._stages = [stage for stage in stages if all((self._models_dir / name).is_file() for name in stage.files)]
-        self._attachments = attachments
+        self._attachments = attachments if len(self._stages) == len(stages) else {}  # the best one may be gone
         if self._stages:
             self._write(self.best())
 

@@ -47,6 +47,8 @@ def export_best_stage(job: TrainJob, result: TrainingResult) -> None:
     best = result.best()
     weights = next(name for name in best.files if name.endswith(".pth"))
     target = job.models_dir / f"{best.name}.onnx"
+    if target.name in best.files:  # by an earlier start, which was stopped right behind it
+        return
     try:
         finding = _export(job, job.models_dir / weights, target, best.name)
     except Exception as error:  # torch's exporter has no type of its own, and an extra must not cost a model
