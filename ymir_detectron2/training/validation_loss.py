@@ -19,7 +19,7 @@ from ..retinanet.resize import resize_image, resized_hw
 from . import processes
 from .pictures import TrainingPicture
 
-MOST_PICTURES = 100
+MOST_PICTURES = 50
 """Each costs a forward pass at every evaluation, and a curve needs no more."""
 
 LossSums = Callable[[TrainingPicture], Tuple[Dict[str, float], int]]
