@@ -61,5 +61,14 @@ def as_executor_error(error: BaseException) -> ExecutorError:
     return ExecutorError(f"unexpected failure ({_shortened(text)}); the lines above say where; please report them")
 
 
+def says_reader_died(error: BaseException) -> bool:
+    """Whether a process that reads training pictures is gone.
+
+    torch raises this from a signal handler, in whatever line runs just then: who catches everything has to let it pass,
+    or the training would wait for that process for ever.
+    """
+    return "DataLoader worker" in str(error)
+
+
 def _shortened(text: str) -> str:
     return text if len(text) <= 200 else text[:197] + "..."

@@ -11,7 +11,7 @@ from tests.platform_reader import read_monitor
 from ymir_detectron2 import errors
 from ymir_detectron2.contract.monitor import Monitor
 from ymir_detectron2.errors import ExecutorError, StorageError
-from ymir_detectron2.verdict import as_executor_error, report_failure
+from ymir_detectron2.verdict import as_executor_error, report_failure, says_reader_died
 
 CODES = {
     errors.ExecutorError: 160004, errors.ConfigError: 300001, errors.DatasetError: 300002, errors.ImageError: 300003,
@@ -84,3 +84,15 @@ def test_a_file_name_that_is_no_text_does_not_hide_the_reason(tmp_path: Path, ca
     report_failure(Monitor(tmp_path / "monitor.txt", "t1"), error)
     assert capsys.readouterr().out == "ERROR 300002: /in/caf\\udce9.jpg: gone\n"
     assert read_monitor((tmp_path / "monitor.txt").read_text(encoding="utf-8")).state_message.endswith("gone")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", True),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", True),
+        ("could not load the font", False),
+    ],
+)
+def test_a_reader_that_died_is_told_from_a_picture_that_cannot_be_drawn(text: str, expected: bool):
+    assert says_reader_died(RuntimeError(text)) is expected
