@@ -17,6 +17,7 @@ from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.engines.base import StageWeights
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation, ImageResult, evaluate
+from ymir_detectron2.retinanet.checkpoint import read_checkpoint
 from ymir_detectron2.training.ema import WeightAverage
 from ymir_detectron2.training.run import TrainingRun
 from ymir_detectron2.training.validation_loss import ValidationLoss, retinanet_loss_sums
@@ -98,7 +99,7 @@ def test_the_validation_loss_is_that_of_the_weights_that_are_packed(tmp_path: Pa
         return evaluation._replace(metrics=dataclasses.replace(evaluation.metrics, ap50=ap50))
 
     stages = run(tmp_path, data, evaluate=better_the_second_time, ema=0.9)
-    packed = torch.load(tmp_path / stages[-1].files[0], weights_only=True)["model"]
+    packed = read_checkpoint(tmp_path / stages[-1].files[0]).state_dict
     assert all(torch.equal(value, found[-1][name]) for name, value in packed.items())
     model = build(CFG)
     model.load_state_dict(packed)

@@ -54,7 +54,9 @@ class Board:
         """Show PNGs under the names of their files."""
         for name, png in pictures.items():
             pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-            self._writer.add_image(f"evaluation/{Path(name).stem}", pixels, step, dataformats="HWC")
+            with warnings.catch_warnings():  # torch 1.10 calls things that Pillow has deprecated
+                warnings.simplefilter("ignore")
+                self._writer.add_image(f"evaluation/{Path(name).stem}", pixels, step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:
