@@ -155,12 +155,22 @@ def mark_name(rank: int, token: str) -> str:
 
 
 def _append(path: Path, pieces: Iterable[bytes]) -> None:
+    size = path.stat().st_size
     try:
         with path.open("ab") as file:
             for piece in pieces:
                 file.write(piece)
     except OSError as error:
+        _cut_back(path, size)
         raise StorageError.from_os_error(path, error) from error
+
+
+def _cut_back(path: Path, size: int) -> None:
+    """Free the space of a torn line: on a full disk the failure report needs it."""
+    try:
+        os.truncate(path, size)
+    except OSError:
+        return  # readers ignore what has no end
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
