@@ -175,11 +175,8 @@ def test_only_the_files_of_the_same_kind_and_other_settings_go(tmp_path: Path):
         work.add(0, None)
     works["mining-b"].remove_others()
     assert sorted(path.name for path in above.iterdir()) == ["infer-a", "mining-b", "mining-cald-a"]
-    for name in ("mining-b", "infer-a"):
-        works[name].remove()
-    assert [path.name for path in above.iterdir()] == ["mining-cald-a"]
-    works["mining-cald-a"].remove()
-    works["mining-cald-a"].remove()
+    remove_unfinished(tmp_path)
+    remove_unfinished(tmp_path)
     assert not above.exists()
     works["mining-a"].remove_others()
 

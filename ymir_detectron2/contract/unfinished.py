@@ -98,12 +98,6 @@ class UnfinishedWork:
             for file in files:
                 file.close()
 
-    def remove(self) -> None:
-        """Delete all of it, and the folder above when nothing else is in there."""
-        self._path = None
-        _remove_tree(self.folder)
-        _remove_if_empty(self.folder.parent)
-
     def remove_others(self) -> None:
         """Delete what earlier tasks of the same kind left; they had other settings, another model or other pictures."""
         for other in _folders(self.folder.parent):
@@ -199,10 +193,3 @@ def _remove_tree(folder: Path) -> None:
         return  # another process was faster, or there never was any
     except OSError as error:
         raise StorageError.from_os_error(folder, error) from error
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        os.rmdir(folder)  # noqa: PTH106 - fails, as it should, when something is in there
-    except OSError:
-        return
