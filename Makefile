@@ -25,8 +25,10 @@ test-image: $(VENV)/ready
 test-py38: .venv38/ready
 	.venv38/bin/python -m pytest -n 2 --dist loadfile
 
+# writes docs/benchmarks.md, on a machine that does nothing else; QUICK=1: toy sizes, writes nothing
+BENCHMARKS := dataset_conversion inference_speed where_time_goes mining_speed candidates_memory
 bench: $(VENV)/ready
-	$(RUN) benchmarks/dataset_conversion.py
+	set -e; for name in $(BENCHMARKS); do $(RUN) -m benchmarks.$$name $(if $(QUICK),--quick); done
 
 readme: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.readme_tables README.md

@@ -1,6 +1,6 @@
 """How long it takes to convert a dataset to COCO JSON, and how much memory: the promise is 15 s and 1 GiB for 100,000.
 
-    python3 benchmarks/dataset_conversion.py [--sizes 1000 10000 100000]
+    python3 -m benchmarks.dataset_conversion [--quick]
 
 Each size is converted once by one process and once by one per processor, in turn, in processes of their own, after a
 pass that warms the disk cache. Memory is the sum of parent and children, an upper bound.
@@ -8,7 +8,7 @@ pass that warms the disk cache. Memory is the sum of parent and children, an upp
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
 import resource
 import subprocess
@@ -20,7 +20,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
+from benchmarks.measuring import PROJECT_DIR, describe_machine, parse, resident_peak_mib
+from benchmarks.page import promise, promises_table, publish, table
+
+SIZES = (1000, 10_000, 100_000)
+QUICK_SIZES = (100,)
 BOXES_PER_IMAGE = 10
 CLASS_NAMES = ["cat", "dog", "bird"]
 
@@ -59,39 +63,44 @@ def convert(index: Path, processes: int | None) -> None:
     entries = read_index(index, PathMap(index.parent, index.parent), findings, "training")
     records = read_records(entries, CLASS_NAMES, findings, processes=processes)
     write_coco_json(index.with_suffix(f".{processes}.json"), records, CLASS_NAMES)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (processes or len(os.sched_getaffinity(0)))
-    print((own + (children if processes != 1 else 0)) / 1024)
+    children_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    number = len(os.sched_getaffinity(0)) if processes is None else 0
+    print(resident_peak_mib() + number * children_mib)
 
 
 def measure(index: Path, processes: int | None) -> tuple[float, float]:
     """Seconds from process start to exit, and MiB."""
     start_s = time.perf_counter()
-    command = [sys.executable, __file__, "--convert", str(index), str(processes or 0)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    work = json.dumps([str(index), processes])
+    command = [sys.executable, "-m", "benchmarks.dataset_conversion", "--work", work]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=str(PROJECT_DIR)).stdout
     return time.perf_counter() - start_s, float(output)
 
 
 def main() -> None:
-    """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--convert", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.convert:
-        convert(Path(arguments.convert[0]), int(arguments.convert[1]) or None)
+    """Measure all sizes, or convert once."""
+    arguments = parse(__doc__.splitlines()[0])
+    if arguments.work:
+        index, processes = arguments.work
+        convert(Path(index), processes)
         return
-    print("| images | boxes | 1 process, s | all processors, s | ratio | memory, MiB |\n|---|---|---|---|---|---|")
-    for size in arguments.sizes:
+    rows = []
+    for size in QUICK_SIZES if arguments.quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            index = write_set(Path(folder), size)
-            measure(index, None)
-            one_s, _ = measure(index, 1)
-            all_s, mib = measure(index, None)
-            boxes = size * BOXES_PER_IMAGE
-            print(f"| {size:,} | {boxes:,} | {one_s:.1f} | {all_s:.1f} | {one_s / all_s:.2f} | {mib:.0f} |")
+            index_file = write_set(Path(folder), size)
+            measure(index_file, None)
+            one_s, _ = measure(index_file, 1)
+            all_s, mib = measure(index_file, None)
+        rows.append([size, size * BOXES_PER_IMAGE, one_s, all_s, one_s / all_s, mib])
+    columns = ["images", "boxes", "1 process, s", "a process per core, s", "ratio", "MiB"]
+    is_largest = size == SIZES[-1]
+    promised = [
+        promise(f"{SIZES[-1]:,} images, s", most=15, measured=all_s if is_largest else None),
+        promise(f"{SIZES[-1]:,} images, MiB", most=1024, measured=mib if is_largest else None),
+    ]
+    content = f"{describe_machine('cpu')}\n\n{table(columns, rows)}\n\n{promises_table(promised)}"
+    publish("conversion", content, arguments.page)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(PROJECT_DIR))
     main()

@@ -71,6 +71,7 @@ def test_the_numbers_stay(config: str, overrides: dict):
     assert not folded & {"FrozenBatchNorm2d", "BatchNorm2d"}
 
 
+@pytest.mark.skipif(not hasattr(torch, "compile"), reason="kernels of torch before 2.0 give other digits per thread")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_digits_depend_neither_on_threads_nor_on_the_batch(dtype: torch.dtype, threads: None):
     """Else several processes, which have fewer threads each, could not write the bytes of one."""

@@ -115,7 +115,6 @@ def test_doubt_raises_the_score():
 
 def test_chance_is_even_and_depends_on_base_name_and_seed():
     chance, nothing = build("random"), find_rectangles([draw()])[0]
-    assert not chance.needs_network
     scores = [chance.score(f"in/{index}.jpg", nothing, []) for index in range(4000)]
     assert np.histogram(scores, bins=10, range=(0, 1))[0] == pytest.approx([400] * 10, abs=100)  # 5 standard deviations
     assert chance.score("elsewhere/7.jpg", nothing, []) == scores[7]
@@ -123,9 +122,8 @@ def test_chance_is_even_and_depends_on_base_name_and_seed():
     assert chance.score("a.jpg", nothing, []) == PINNED
 
 
-def test_only_aldd_reads_dense_outputs_and_only_chance_needs_no_network():
+def test_only_aldd_reads_dense_outputs():
     assert [name for name in ALGORITHMS if build(name).read is not None] == ["aldd"]
-    assert [name for name in ALGORITHMS if not build(name).needs_network] == ["random"]
 
 
 def test_names_stand_in_the_order_of_the_document():

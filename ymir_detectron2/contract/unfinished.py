@@ -98,12 +98,6 @@ class UnfinishedWork:
             for file in files:
                 file.close()
 
-    def remove(self) -> None:
-        """Delete all of it, and the folder above when nothing else is in there."""
-        self._path = None
-        _remove_tree(self.folder)
-        _remove_if_empty(self.folder.parent)
-
     def remove_others(self) -> None:
         """Delete what earlier tasks of the same kind left; they had other settings, another model or other pictures."""
         for other in _folders(self.folder.parent):
@@ -155,12 +149,22 @@ def mark_name(rank: int, token: str) -> str:
 
 
 def _append(path: Path, pieces: Iterable[bytes]) -> None:
+    size = path.stat().st_size
     try:
         with path.open("ab") as file:
             for piece in pieces:
                 file.write(piece)
     except OSError as error:
+        _cut_back(path, size)
         raise StorageError.from_os_error(path, error) from error
+
+
+def _cut_back(path: Path, size: int) -> None:
+    """Free the space of a torn line: on a full disk the failure report needs it."""
+    try:
+        os.truncate(path, size)
+    except OSError:
+        return  # readers ignore what has no end
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -189,10 +193,3 @@ def _remove_tree(folder: Path) -> None:
         return  # another process was faster, or there never was any
     except OSError as error:
         raise StorageError.from_os_error(folder, error) from error
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        os.rmdir(folder)  # noqa: PTH106 - fails, as it should, when something is in there
-    except OSError:
-        return

@@ -116,7 +116,7 @@ class TorchEngine:
                     dtype or "fp32")  # fmt: skip
         model.eval()
         if settings.fuse != "never":
-            to_inference_form(model)
+            to_inference_form(model, fix_kernels=settings.compile != "always")
         if dtype == torch.bfloat16 and _CASTS_WHOLE_NETWORKS:
             model, dtype = model.to(dtype), None
         explicit = options.overrides.get("MODEL.RETINANET.SCORE_THRESH_TEST")

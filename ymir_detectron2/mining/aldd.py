@@ -29,8 +29,6 @@ WINDOW = 32
 class Aldd:
     """See `Algorithm`. Scores are not negative (but for rounding) and need no detections."""
 
-    needs_network = True
-
     def __init__(self, class_weights: np.ndarray) -> None:
         """
         Args:

@@ -16,8 +16,6 @@ class Algorithm(Protocol):
     the order of candidates or boxes, on batches, or on other pictures.
     """
 
-    needs_network: bool
-    """False: the name alone decides; pictures are not even opened."""
     read: ReadDense | None
     """What to take out of the dense outputs of each part; None: nothing."""
 

@@ -23,7 +23,6 @@ NOTHING_FOUND = 0.0
 class Cald:
     """See `Algorithm`. Scores in [-1, 0]."""
 
-    needs_network = True
     read: ReadDense | None = None
 
     def __init__(self, detect: Detect, *, seed: int = 0) -> None:

@@ -35,7 +35,6 @@ NOTHING_FOUND = -BETA
 class CaldLegacy:
     """See `Algorithm`. Scores are -1.3 or not negative, without upper limit; they depend on the order of the boxes."""
 
-    needs_network = True
     read: ReadDense | None = None
 
     def __init__(self, detect: Detect, *, seed: int = 0) -> None:

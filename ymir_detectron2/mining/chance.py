@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 class Chance:
     """See `Algorithm`. Scores in [0, 1), equally likely all over."""
 
-    needs_network = False
     read: ReadDense | None = None
 
     def __init__(self, *, seed: int = 0) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 class Entropy:
     """See `Algorithm`. Scores are not negative: 0 where nothing is found, growing with the number of boxes."""
 
-    needs_network = True
     read: ReadDense | None = None
 
     def part_values(

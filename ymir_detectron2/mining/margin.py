@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 class Margin:
     """See `Algorithm`. Scores in [0, 1]; 0 where nothing is found."""
 
-    needs_network = True
     read: ReadDense | None = None
 
     def part_values(

@@ -42,14 +42,17 @@ class ContiguousGroupNorm(nn.GroupNorm):
         return F.group_norm(input.contiguous(), self.num_groups, self.weight, self.bias, self.eps)
 
 
-def to_inference_form(network: nn.Module) -> None:
+def to_inference_form(network: nn.Module, *, fix_kernels: bool = True) -> None:
     """Fold batch normalisation into the convolutions before it, and on the CPU fix the kernels; in place.
 
     Folding changes a float32 logit by about 1e-5.
+
+    Args:
+        fix_kernels: False for torch's compiler, which chooses kernels itself and cannot look into oneDNN's call.
     """
     fold_norms(network)
     network.requires_grad_(False)
-    if _has_onednn(network):
+    if fix_kernels and _has_onednn(network):
         _fix_kernels(network)
 
 

@@ -15,7 +15,7 @@ from ..contract.infer_result import ResultBox
 from ..contract.unfinished import UNFINISHED_FOLDER, UnfinishedWork
 from ..errors import DatasetError, ModelError, StoppedError
 from ..inference.stream import BLOCK, LookedAt, Wanted
-from ..settings import MiningSettings, read_settings
+from ..settings import InferSettings, MiningSettings, read_settings
 from ..version import describe_version
 from .candidates import Candidates
 from .progress import LookingProgress
@@ -28,6 +28,8 @@ Row = Dict[str, Any]
 RowOf = Callable[[IndexEntry, LookedAt], Row]
 
 _POLL_S = 0.2
+_CHANGES_NO_ROW = ("num_workers", "args_options", "diversity_distance", "diversity_pool")
+"""Settings; args_options count as they were understood, not as they were written."""
 
 
 class SharedLook:
@@ -128,9 +130,10 @@ class SharedLook:
 def fingerprint(candidates: Candidates, kind: str) -> str:
     """Hex digest of all that decides what is found: rows of another fingerprint are not those of this task."""
     run = candidates.run
-    settings = dataclasses.asdict(read_settings(MiningSettings, run.task.config))
-    for name in ("num_workers", "args_options"):  # the one changes no result, the other is here as it was understood
-        del settings[name]
+    keys: type[InferSettings] = MiningSettings if run.task.run_mining else InferSettings
+    settings = dataclasses.asdict(read_settings(keys, run.task.config))
+    for name in _CHANGES_NO_ROW:
+        settings.pop(name, None)
     package = candidates.package
     decisive = {
         "kind": kind, "settings": settings, "options": dict(candidates.options.values),
@@ -143,8 +146,9 @@ def fingerprint(candidates: Candidates, kind: str) -> str:
 
 def shares_the_look(run: TaskRun[Any]) -> bool:
     """Whether mining looks at every picture in a task that infers as well: then once is enough."""
-    mining = read_settings(MiningSettings, run.task.config)
-    return run.task.run_mining and run.task.run_infer and mining.mining_algorithm != "random"
+    if not (run.task.run_mining and run.task.run_infer):
+        return False
+    return read_settings(MiningSettings, run.task.config).mining_algorithm != "random"
 
 
 def as_result_boxes(row: Row) -> list[ResultBox]:

@@ -27,8 +27,8 @@ class Detectron2Detector(PictureDetector):
             return self._look_densely(samples, read)
         if read is not None:
             raise ConfigError(
-                "mining_algorithm: this one reads the dense outputs of a RetinaNet, which the network of this model"
-                " does not have; choose cald, entropy, margin or random"
+                "config.yaml: mining_algorithm aldd and diversity_distance need the dense outputs of a RetinaNet, which"
+                " the network of this model does not have; choose another algorithm, and no diversity_distance"
             )
         return [(_to_detections(output["instances"]), None) for output in self._model(samples)]
 

@@ -1,0 +1,249 @@
+"""Does mining help? Train, mine the next pictures, label them, train again: AP50 by round, for every algorithm.
+
+    python3 benchmarks/active_learning.py --out FOLDER [--voc DIR] [--seeds 0 1 2] [--jobs 2]
+
+FOLDER/rounds.jsonl   one line per training: {"seed": 0, "algorithm": "cald", "round": 1, "labelled": [..], "ap50": ..}
+FOLDER/tasks/         task folders; only the models that are still needed stay
+FOLDER/active_learning.md  FOLDER/active_learning.png    table and plot of these lines; the plot needs matplotlib
+
+Every round is a mining and a training task by start.py, in processes of their own. A training starts from the model of
+the round before, as users of the platform do, or from random weights. All algorithms of a seed share the first one.
+A run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence, Tuple
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+if str(PROJECT_DIR) not in sys.path:
+    sys.path.insert(0, str(PROJECT_DIR))
+
+from benchmarks.learning_report import FIRST, Round, format_table, write_report  # noqa: E402
+from ymir_detectron2.errors import ConfigError  # noqa: E402
+from ymir_detectron2.settings import MINING_ALGORITHMS  # noqa: E402
+from ymir_detectron2.tools.draw_dataset import draw_pictures  # noqa: E402
+from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
+from ymir_detectron2.tools.task_folder import LabelledPicture, asset_name, write_task_folder  # noqa: E402
+from ymir_detectron2.tools.voc_source import read_voc  # noqa: E402
+
+DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
+TRAINING_CONFIG = {
+    "config_file": "configs/CPU/retinanet_R_18_FPN_small.yaml",
+    "batch_size": 4,
+    "args_options": "INPUT.MIN_SIZE_TRAIN (160,) INPUT.MIN_SIZE_TEST 160",
+}
+Key = Tuple[int, str, int]
+"""Seed, algorithm, round."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all rounds have in common."""
+
+    out: Path
+    pool: Sequence[LabelledPicture]
+    val: Sequence[LabelledPicture]
+    budget: int
+    """Pictures in round 0, and added in each further one."""
+    rounds: int
+    first_steps: int
+    """Of the training in round 0."""
+    config: Mapping[str, Any]
+    """For config.yaml of a training; its `precision` holds for mining too, its `max_iter` not for round 0."""
+    from_scratch: bool = False
+    """Random weights in every round, in place of the model of the round before."""
+
+    def task_folder(self, key: Key) -> Path:
+        return self.out / "tasks" / "seed{}-{}-{}".format(*key)
+
+
+class Journal:
+    """rounds.jsonl: finished rounds, kept over a stop. Several threads may add."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):  # a stop has cut the last one
+            file.write_text("".join(whole), encoding="utf-8")
+        self.rounds = [Round(**json.loads(line)) for line in whole]
+
+    def find(self, key: Key) -> Round | None:
+        return next((one for one in self.rounds if (one.seed, one.algorithm, one.round) == key), None)
+
+    def add(self, one: Round) -> None:
+        with self._lock, self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(one)) + "\n")
+            self.rounds.append(one)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the rounds that are missing, then report all."""
+    options = _read_arguments(arguments)
+    out = options.out.resolve()
+    (out / "tasks").mkdir(parents=True, exist_ok=True)
+    _require_same_settings(out / "settings.json", options)
+    form = {name: getattr(options, name) for name in ("max_iter", "precision", "learning_rate")}
+    plan = Plan(
+        out,
+        *_load_pictures(options.voc, out / "pictures"),
+        budget=options.budget,
+        rounds=options.rounds,
+        first_steps=options.first_steps,
+        config={**TRAINING_CONFIG, **form},
+        from_scratch=options.from_scratch,
+    )
+    journal = Journal(out / "rounds.jsonl")
+    started_s = time.perf_counter()
+    try:
+        run_missing(plan, journal, options.seeds, options.algorithms, options.jobs)
+    finally:
+        write_report(out, journal.rounds)
+    print(f"\n{format_table(journal.rounds)}\nwall time {(time.perf_counter() - started_s) / 60:.1f} min", flush=True)
+
+
+def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--voc", type=Path, metavar="DIR", help="Pascal VOC set with train.txt and val.txt; else drawn")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--algorithms", nargs="+", default=list(MINING_ALGORITHMS), choices=MINING_ALGORITHMS)
+    parser.add_argument("--budget", type=int, default=20, help="pictures per round (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of mining (%(default)s)")
+    parser.add_argument("--first-steps", type=int, default=200, help="steps of the first training (%(default)s)")
+    parser.add_argument("--steps", type=int, default=70, dest="max_iter", help="of each further one (%(default)s)")
+    parser.add_argument("--from-scratch", action="store_true", help="start every training from random weights")
+    parser.add_argument("--learning-rate", type=float, default=0.01)
+    parser.add_argument("--precision", default="auto", help="bf16 pays on processors that have it")
+    parser.add_argument("--jobs", type=int, default=2, help="tasks at a time (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def _require_same_settings(file: Path, options: argparse.Namespace) -> None:
+    """Rounds of other settings must not get into one table; more seeds, rounds and algorithms may."""
+    names = ("voc", "budget", "first_steps", "max_iter", "from_scratch", "learning_rate", "precision")
+    settings = {name: str(getattr(options, name)) for name in names}
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        raise ConfigError(f"{file.parent}: holds rounds of other settings; give them again or choose another --out")
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _load_pictures(voc: Path | None, drawn: Path) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
+    if voc:
+        return read_voc(voc, "train.txt"), read_voc(voc, "val.txt")
+    training = draw_pictures(drawn / "train", DRAWN_TRAINING, seed=1)
+    return training, draw_pictures(drawn / "val", DRAWN_VALIDATION, seed=2)
+
+
+def run_missing(plan: Plan, journal: Journal, seeds: Sequence[int], algorithms: Sequence[str], jobs: int) -> None:
+    """Run what the journal lacks, round by round: after a stop, all algorithms have come equally far."""
+    futures: dict[Key, Future[Round]] = {}
+    with ThreadPoolExecutor(jobs) as threads:  # first in, first out: no round waits for one that is behind it
+        for seed in seeds:
+            futures[seed, FIRST, 0] = threads.submit(_run_first, plan, journal, seed)
+        for number, seed, algorithm in itertools.product(range(1, plan.rounds + 1), seeds, algorithms):
+            before = futures[(seed, algorithm, number - 1) if number > 1 else (seed, FIRST, 0)]
+            key = (seed, algorithm, number)
+            futures[key] = threads.submit(_run_round, plan, journal, key, before)
+        try:
+            for future in futures.values():
+                future.result()
+        finally:  # after a failure nothing further is begun
+            for future in futures.values():
+                future.cancel()
+
+
+def _run_first(plan: Plan, journal: Journal, seed: int) -> Round:
+    """Round 0: pictures drawn by lot."""
+    done = journal.find((seed, FIRST, 0))
+    if done is not None:
+        return done
+    drawn = random.Random(seed).sample(list(plan.pool), plan.budget)
+    return _train(plan, journal, (seed, FIRST, 0), drawn, None, time.perf_counter())
+
+
+def _run_round(plan: Plan, journal: Journal, key: Key, running: Future[Round]) -> Round:
+    """Mine with the model of the round before, label, train."""
+    before, done = running.result(), journal.find(key)
+    if done is not None:
+        return done
+    started_s = time.perf_counter()
+    model_task = plan.task_folder((before.seed, before.algorithm, before.round))
+    by_name = {picture.image.name: picture for picture in plan.pool}
+    labelled = [by_name[name] for name in before.labelled]
+    model = model_task / "out" / "models"
+    labelled += _mine(plan, key, labelled, model)
+    done = _train(plan, journal, key, labelled, None if plan.from_scratch else model, started_s)
+    if before.round > 0:  # the model of round 0 is for all algorithms
+        shutil.rmtree(str(model_task))
+    return done
+
+
+def _mine(plan: Plan, key: Key, labelled: Sequence[LabelledPicture], model: Path) -> list[LabelledPicture]:
+    """Give the pictures that are worth labelling next."""
+    known = {picture.image for picture in labelled}
+    candidates = [picture for picture in plan.pool if picture.image not in known]
+    config = {"mining_algorithm": key[1], "seed": key[0], "precision": plan.config["precision"]}
+    root = plan.task_folder(key).with_suffix(".mining")
+    images = [picture.image for picture in candidates]
+    _run_task(root, task="mining", class_names=_class_names(plan), candidates=images, model=model, config=config)
+    picked = pick_next(root / "out" / "result.tsv", candidates, plan.budget)
+    shutil.rmtree(str(root))
+    return picked
+
+
+def pick_next(result_file: Path, candidates: Sequence[LabelledPicture], budget: int) -> list[LabelledPicture]:
+    """Take the first lines of a result.tsv, in the order of the file, as the platform does."""
+    by_name = {asset_name(picture.image): picture for picture in candidates}
+    lines = result_file.read_text(encoding="utf-8").splitlines()
+    return [by_name[Path(line.split("\t")[0]).name] for line in lines[:budget]]
+
+
+def _train(
+    plan: Plan, journal: Journal, key: Key, labelled: Sequence[LabelledPicture], model: Path | None, started_s: float
+) -> Round:
+    """Train on `labelled`, from `model` or from random weights, and put the result down."""
+    root, steps = plan.task_folder(key), plan.config["max_iter"] if key[2] else plan.first_steps
+    # one evaluation, at the end: no choice of a lucky stage
+    config = {**plan.config, "max_iter": steps, "eval_period": steps, "seed": key[0]}
+    pictures = {"train": labelled, "val": plan.val}
+    _run_task(root, task="train", class_names=_class_names(plan), **pictures, config=config, pretrained=model)
+    ap50 = pack_best_stage(root / "out" / "models").m_ap
+    names, boxes = [picture.image.name for picture in labelled], sum(len(picture.boxes) for picture in labelled)
+    done = Round(*key, names, boxes, round(ap50, 4), round(time.perf_counter() - started_s, 1))
+    journal.add(done)
+    print(f"seed {key[0]}  {key[1]}  round {key[2]}: AP50 {ap50:.3f}, {boxes} boxes, {done.seconds:.0f} s", flush=True)
+    return done
+
+
+def _class_names(plan: Plan) -> list[str]:
+    return sorted({box[0] for picture in plan.pool for box in picture.boxes})
+
+
+def _run_task(root: Path, **content: Any) -> None:
+    """Write a task folder and run it; log.txt beside it says what went wrong."""
+    if root.exists():  # of a run that was stopped
+        shutil.rmtree(str(root))
+    command = [sys.executable, str(PROJECT_DIR / "start.py"), "--env", str(write_task_folder(root, **content))]
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    with (root / "log.txt").open("wb") as log:
+        subprocess.run(command, cwd=str(PROJECT_DIR), env=environment, stdout=log, stderr=log, check=True)
+
+
+if __name__ == "__main__":
+    main()
