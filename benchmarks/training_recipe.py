@@ -74,6 +74,7 @@ class Plan:
     options: str
     """Of args_options, before those of a recipe."""
     batch_size: int
+    precision: str
 
 
 class Journal:
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     _require_same_settings(out / "settings.json", options)
     train, val = _load_pictures(options.voc, out / "pictures")
-    plan = Plan(out, train, val, options.steps, options.args_options, options.batch_size)
+    plan = Plan(out, train, val, options.steps, options.args_options, options.batch_size, options.precision)
     journal = Journal(out / "trainings.jsonl")
     for seed, recipe in itertools.product(options.seeds, options.recipes):  # after a stop, all have come equally far
         if not journal.has(recipe, seed):
@@ -123,6 +124,7 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--voc", type=Path, metavar="DIR", help="Pascal VOC set with train.txt and val.txt; else drawn")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), metavar="NAME")
     parser.add_argument("--args-options", default="INPUT.MIN_SIZE_TRAIN (160,) INPUT.MIN_SIZE_TEST 160",
@@ -133,7 +135,7 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _require_same_settings(file: Path, options: argparse.Namespace) -> None:
     """Trainings of other settings must not get into one table; more seeds and recipes may."""
-    settings = {name: str(getattr(options, name)) for name in ("voc", "steps", "batch_size", "args_options")}
+    settings = {name: str(getattr(options, name)) for name in ("voc", "steps", "batch_size", "precision", "args_options")}
     if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
         raise ConfigError(f"{file.parent}: holds trainings of other settings; give them again or choose another --out")
     file.write_text(json.dumps(settings), encoding="utf-8")
@@ -154,7 +156,7 @@ def run_training(plan: Plan, recipe: str, seed: int) -> Training:
         shutil.rmtree(str(root))
     form = {
         "config_file": CONFIG_FILE, "engine": "torch", "batch_size": plan.batch_size, "max_iter": plan.steps,
-        "eval_period": plan.steps, "seed": seed, **RECIPES[recipe],
+        "eval_period": plan.steps, "precision": plan.precision, "seed": seed, **RECIPES[recipe],
     }  # fmt: skip
     form["args_options"] = f"{plan.options} {form.get('args_options', '')}".strip()
     names = sorted({box[0] for picture in plan.train for box in picture.boxes})
