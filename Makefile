@@ -26,7 +26,7 @@ test-py38: .venv38/ready
 	.venv38/bin/python -m pytest -n 2 --dist loadfile
 
 # writes docs/benchmarks.md, on a machine that does nothing else; QUICK=1: toy sizes, writes nothing
-BENCHMARKS := dataset_conversion inference_speed where_time_goes mining_speed candidates_memory
+BENCHMARKS := dataset_conversion inference_speed where_time_goes mining_speed candidates_memory training_speed
 bench: $(VENV)/ready
 	set -e; for name in $(BENCHMARKS); do $(RUN) -m benchmarks.$$name $(if $(QUICK),--quick); done
 

@@ -13,7 +13,17 @@ import tempfile
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
-from benchmarks.measuring import Measurement, compare, describe_machine, devices, has_bf16, parse, serve, timed
+from benchmarks.measuring import (
+    Measurement,
+    compare,
+    describe_machine,
+    devices,
+    has_bf16,
+    has_detectron2,
+    parse,
+    serve,
+    timed,
+)  # fmt: skip
 from benchmarks.page import promise, promises_table, publish, table
 
 
@@ -57,7 +67,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             parts = [_compare(device, size, Path(folder), with_switches=size == sizes[-1]) for size in sizes]
         memory = "on the GPU, as torch allocates it" if device == "cuda" else "resident"
-        note = "" if _has_detectron2() else " detectron2 could not be imported: no rows of it and of the predecessor."
+        note = "" if has_detectron2() else " detectron2 could not be imported: no rows of it and of the predecessor."
         content = f"{describe_machine(device)} Memory is the peak of the process, {memory}.{note}\n\n"
         publish(f"inference-{device}", content + "\n\n".join(parts), arguments.page)
 
@@ -71,7 +81,7 @@ def _compare(device: str, size: Size, folder: Path, *, with_switches: bool) -> s
     edges = {"INPUT.MIN_SIZE_TEST": size.min_size, "INPUT.MAX_SIZE_TEST": size.max_size}
     model = folder / f"model{size.min_size}"
     write_model(model, RETINANET_50, NUM_CLASSES, pictures[0], edges)
-    keys = plan(size.batches, has_bf16=has_bf16(device), has_detectron2=_has_detectron2(), with_switches=with_switches)
+    keys = plan(size.batches, has_bf16=has_bf16(device), has_detectron2=has_detectron2(), with_switches=with_switches)
     shared = {"device": device, "min_size": size.min_size, "max_size": size.max_size, "model": str(model)}
     subjects = {
         (who, switches, batch, precision): {
@@ -146,14 +156,6 @@ def best(found: Mapping[Key, Measurement], who: str, precision: str) -> float | 
 
 def _ratio(rate: float | None, reference: float | None) -> float | None:
     return rate / reference if rate and reference else None
-
-
-def _has_detectron2() -> bool:
-    try:
-        import detectron2.engine  # noqa: F401 - it may be there and fail
-    except (ImportError, AttributeError):
-        return False
-    return True
 
 
 def _work(spec: Mapping[str, Any]) -> None:

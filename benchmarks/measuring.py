@@ -175,6 +175,15 @@ def has_bf16(device: str) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def has_detectron2() -> bool:
+    """Whether it can be measured too."""
+    try:
+        import detectron2.engine  # noqa: F401 - it may be there and fail
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
 def describe_machine(device: str) -> str:
     """One sentence about what the figures were measured on, without a name of the machine."""
     import torch

@@ -135,7 +135,8 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _require_same_settings(file: Path, options: argparse.Namespace) -> None:
     """Trainings of other settings must not get into one table; more seeds and recipes may."""
-    settings = {name: str(getattr(options, name)) for name in ("voc", "steps", "batch_size", "precision", "args_options")}
+    names = ("voc", "steps", "batch_size", "precision", "args_options")
+    settings = {name: str(getattr(options, name)) for name in names}
     if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
         raise ConfigError(f"{file.parent}: holds trainings of other settings; give them again or choose another --out")
     file.write_text(json.dumps(settings), encoding="utf-8")

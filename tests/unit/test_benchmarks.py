@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import training_speed
 from benchmarks.inference_speed import best, plan
 from benchmarks.measuring import PROJECT_DIR, Measurement
 from benchmarks.page import PAGE, cell, promise, publish, table, with_section
@@ -79,7 +80,8 @@ def test_a_page_without_the_one_section_is_refused(page: str) -> None:
 
 def test_the_page_has_a_section_for_each_benchmark() -> None:
     names = re.findall("<!-- measured: (.*) -->", PAGE.read_text(encoding="utf-8"))
-    by_device = [f"{name}-{device}" for name in ("inference", "where", "mining") for device in ("cpu", "cuda")]
+    measured = ("inference", "where", "mining", "training")
+    by_device = [f"{name}-{device}" for name in measured for device in ("cpu", "cuda")]
     assert sorted(names) == sorted([*by_device, "memory", "conversion"])
 
 
@@ -103,6 +105,19 @@ def test_what_cannot_be_measured_is_not_planned() -> None:
     assert ("torch engine", (("compile", "always"),), 4, "bf16") in everything
     assert ("predecessor", (), 1, "fp32") in everything
     assert len(everything) == len(set(everything)) == 20
+
+
+def test_learners_are_planned_in_the_precisions_that_they_know() -> None:
+    assert training_speed.plan("cpu", with_bf16=False, with_detectron2=False) == [("torch engine", "fp32")]
+    assert training_speed.plan("cuda", with_bf16=True, with_detectron2=True) == [
+        ("torch engine", "fp32"), ("torch engine", "bf16"), ("DefaultTrainer", "fp32"), ("DefaultTrainer", "fp16"),
+    ]  # fmt: skip
+
+
+def test_what_is_promised_of_training_on_a_gpu_is_not_judged_on_a_cpu() -> None:
+    found = {("torch engine", "bf16"): Measurement(300.0, 1.0), ("DefaultTrainer", "fp32"): Measurement(120.0, 1.0)}
+    assert [row[2:] for row in training_speed.promises(found, "cuda")] == [[300.0, "kept"], [2.5, "missed"]]
+    assert [row[2:] for row in training_speed.promises(found, "cpu")] == [[None, "not measured here"]] * 2
 
 
 def test_multiplications_of_the_network_are_those_of_the_reference() -> None:

@@ -68,6 +68,28 @@ def test_two_failures_between_two_copies_lead_to_the_one_before():
     assert found == [(10.0, 0.5), (0.0, 0.25), (0.0, 0.125)]
 
 
+def test_a_copy_can_be_gone_back_to_twice():
+    """Steps after the first return must not reach into the copy: on the CPU torch takes tensors of a state as they are."""
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    state = TrainingState(model, {"optimizer": optimizer})
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+
+    step()
+    copy = state.capture()
+    found = []
+    for _ in range(2):
+        state.restore(copy)
+        found.append((model.weight.item(), optimizer.state[model.weight]["momentum_buffer"].item()))
+        step()
+    assert found[0] == found[1]
+    assert found[0][1] == 1.0
+
+
 def with_scaler(trainer: Trainer, exponent: int, **options: float) -> torch.amp.GradScaler:
     """Give a trainer the loss scaler of fp16 in single precision, where the CPU is a hundred times faster."""
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**exponent, **options)

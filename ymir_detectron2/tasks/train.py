@@ -16,6 +16,7 @@ from ..atomic_file import atomic_write
 from ..contract.model_package import find_model_package
 from ..contract.task import Task
 from ..contract.training_result import TrainingResult
+from ..contract.unfinished import UNFINISHED_FOLDER
 from ..dataset.conversion import coco_files, convert_task, report_anchors
 from ..engines.base import TrainJob, TrainSummary
 from ..engines.choice import load_engine
@@ -42,7 +43,7 @@ def train(run: TaskRun[TrainSettings]) -> None:
     files = convert_task(task) if run.is_first_here else coco_files(task)
 
     engine = load_engine(run.engine_name)  # takes seconds: what is wrong with the files above is known by now
-    resume_dir = task.output_dir / ".unfinished" / "training"
+    resume_dir = task.output_dir / UNFINISHED_FOLDER / "training"
     result = TrainingResult(
         task.models_dir, task.training_result, writes_stages=task.writes_stages, record=resume_dir / "stages.json"
     )

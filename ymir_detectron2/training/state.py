@@ -39,7 +39,7 @@ class TrainingState:
         """Put back what `capture` returned; it stays usable."""
         self._model.load_state_dict(captured["model"])
         for name, part in self._parts.items():
-            part.load_state_dict(captured[name])
+            part.load_state_dict(copy_of(captured[name]))  # an optimizer would go on in the very tensors
         if captured["loss_normalizer"] is not None:
             self._model.loss_normalizer = captured["loss_normalizer"]
 
