@@ -107,7 +107,7 @@ class TrainSettings(DeviceSettings):
     export_opset: int = 0
     """Opset of that model, 11 to 20; 0: the one that is tested: 17, or 13 with torch 1.10."""
     export_size: str = ""
-    """Height and width of its input in pixels, e.g. `800x1344`; empty: as `config_file` says for inference."""
+    """Height and width of its input, e.g. `800x1344`, 9 million pixels at most; empty: as `config_file` says."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

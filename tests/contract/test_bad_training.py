@@ -37,6 +37,8 @@ def test_a_class_with_no_box_and_a_validation_class_unseen_in_training(ymir_tree
     outcome = run_start(tree.env_file)
     require_usable_stage(tree, outcome)
     assert "class weights: brick 1, leaf 1, sky 1, roof 1" in outcome.output
+    assert "training set: no box of sky, roof, which cannot be learned" in outcome.output
+    assert "validation set: no box of roof, which cannot be measured" in outcome.output
 
 
 def test_a_validation_set_without_objects(ymir_tree: MakeTree, drawn: Drawn):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 from pathlib import Path
@@ -12,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.conftest import MakeTree, Tree
 from tests.platform_reader import read_training_result
-from tests.running import Outcome, Running, run_start, start_script
+from tests.running import Outcome, Running, descendants, run_start, start_script
 
 STEPS = 24
 FORM = {"max_iter": STEPS, "eval_period": 8, "ema": 0.9, "num_workers": 1, "learning_rate": 0.02}
@@ -78,8 +80,9 @@ def require_same_run(tree: Tree, whole: Tree) -> None:
     assert sorted(found) == sorted(expected)
     for step, loss in expected.items():
         assert found[step] == pytest.approx(loss, rel=1e-6, abs=1e-6), f"step {step}"
+    weights = final_weights(tree)
     for name, value in final_weights(whole).items():
-        torch.testing.assert_close(final_weights(tree)[name], value, rtol=1e-6, atol=1e-6, msg=name)
+        torch.testing.assert_close(weights[name], value, rtol=1e-6, atol=1e-6, msg=name)
     results = [read_training_result(each.out_dir / "models", "2.5.0") for each in (tree, whole)]
     assert results[0].best_stage_name == results[1].best_stage_name
     assert {name: stage.m_ap for name, stage in results[0].stages.items()} == pytest.approx(
@@ -105,6 +108,54 @@ def test_killed_torn_and_stopped_it_gives_the_same_losses_weights_and_stages(ymi
     assert resumed_at(last) >= 15
     assert not (tree.out_dir / ".unfinished").exists()
     require_same_run(tree, whole)
+
+
+def pid_of_rank(running: Running, rank: int) -> int:
+    """The training process of this rank; 0 where there is none yet."""
+    for pid in descendants(running.process.pid):
+        with contextlib.suppress(OSError):  # it has ended
+            if f"RANK={rank}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                return pid
+    return 0
+
+
+def has_connection(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return any(os.readlink(file).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+def start_with_a_slow_conversion(tree: Tree) -> Running:
+    """The first process gets the index only when the second one waits for it at the meeting."""
+    index = tree.in_dir / "train-index.tsv"
+    text = index.read_text(encoding="utf-8")
+    index.unlink()
+    os.mkfifo(index)
+    running = start_script("start.py", tree.env_file)
+    running.wait_for(lambda: has_connection(pid_of_rank(running, 1)))
+    index.write_text(text, encoding="utf-8")
+    index.unlink()
+    index.write_text(text, encoding="utf-8")
+    return running
+
+
+def test_one_of_two_processes_dies_and_a_new_start_still_knows_how_long_nothing_got_better(ymir_tree: MakeTree):
+    """The first evaluation is the best one; two more that are no better are the end, at step 6 of 12."""
+    form = {"max_iter": 12, "eval_period": 2, "learning_rate": 1e-12, "patience": 2, "ema": 0.9}
+    tree = ymir_tree(config={**form, "args_options": "--num-gpus 2"})
+    running = start_with_a_slow_conversion(tree)
+    running.wait_for(lambda: states(tree))
+    running.signal_process(pid_of_rank(running, 1), signal.SIGKILL)
+    outcome = running.finish()
+    assert outcome.status == 1
+    assert outcome.last_line.startswith("ERROR 300103: process 2 of 2 of ymir_train.py was killed by the system")
+    assert outcome.monitor.state_code == 300103
+    last = run_again(tree)
+    last.require_success()
+    assert resumed_at(last) >= 2
+    assert last.output.count("no better evaluation in the last 2: training ends here") == 1
+    stages = read_training_result(tree.out_dir / "models", "2.5.0").stages
+    assert list(stages) == ["iter_0000002", "iter_0000004", "iter_0000006"]
 
 
 def test_other_settings_begin_anew_with_one_warning_that_names_them(ymir_tree: MakeTree):
@@ -148,7 +199,7 @@ def test_resume_with_nothing_there_and_after_a_finished_run_begins_at_step_1(ymi
         assert "step 1/4" in outcome.output
 
 
-def test_a_state_that_asks_for_code_is_refused(ymir_tree: MakeTree, tmp_path: Path):
+def test_a_state_that_asks_for_code_and_one_of_zeros_are_refused(ymir_tree: MakeTree):
     class Evil:
         def __reduce__(self):
             return (print, ("this state ran code",))
@@ -156,7 +207,10 @@ def test_a_state_that_asks_for_code_is_refused(ymir_tree: MakeTree, tmp_path: Pa
     tree = ymir_tree()
     (tree.out_dir / STATES).mkdir(parents=True)
     torch.save({"format": 1, "step": 1, "evil": Evil()}, tree.out_dir / STATES / "step_0000001.pth")
+    (tree.out_dir / STATES / "step_0000002.pth").write_bytes(bytes(5000))  # as a power cut may leave it
     outcome = run_start(tree.env_file)
     outcome.require_success()
+    assert "step_0000002.pth: is no file that torch.save wrote" in outcome.output
     assert "refused because it could run code" in outcome.output
+    assert "step 1/4" in outcome.output
     assert "this state ran code\n" not in outcome.output

@@ -53,13 +53,18 @@ def test_patience_ends_the_training(ymir_tree: MakeTree):
     assert "Exception during training" not in outcome.output
 
 
-def test_infinite_losses_halve_the_rate_three_times(ymir_tree: MakeTree):
-    options = "SOLVER.CLIP_GRADIENTS.ENABLED False SOLVER.WARMUP_ITERS 0"
+@pytest.mark.parametrize("processes", [1, 2])
+def test_infinite_losses_halve_the_rate_three_times(ymir_tree: MakeTree, processes: int):
+    options = f"--num-gpus {processes} SOLVER.CLIP_GRADIENTS.ENABLED False SOLVER.WARMUP_ITERS 0"
     form = {**DETECTRON2, "max_iter": 50, "eval_period": 50, "learning_rate": 1e9, "args_options": options}
-    outcome = run_start(ymir_tree(config=form).env_file)
+    tree = ymir_tree(config=form)
+    outcome = run_start(tree.env_file, timeout_s=240)
     assert outcome.last_line.startswith("ERROR 300201: step "), outcome.output[-3000:]
     assert "for the fourth time" in outcome.last_line
-    assert outcome.output.count("with half the learning rate") == 3
+    said = re.findall(r"with half the learning rate \((\d) of 3 times\)", outcome.output)
+    assert sorted(set(said)) == ["1", "2", "3"]
+    assert len(said) <= 3 * processes
+    assert len(read_training_result(tree.out_dir / "models", "2.5.0").stages) == 1
 
 
 @pytest.mark.parametrize(("key", "value"), [("accumulate", 2), ("class_weights", "auto"), ("augment", "mosaic")])

@@ -67,6 +67,14 @@ def test_share_of_boxes_that_no_anchor_reaches():
     assert missed_share(boxes, [[10.0], [40.0]], [[1.0]]) == 0.25
 
 
+def test_each_of_many_boxes_has_its_own_overlap():
+    """Squares of 1 to 9999 pixels, more than are looked at together, and an anchor of 100."""
+    sides = np.arange(1.0, 10_000)
+    small, large = np.minimum(sides, 100), np.maximum(sides, 100)
+    overlaps = best_iou(np.stack([sides, sides], axis=1), [[100.0]], [[1.0]])
+    np.testing.assert_allclose(overlaps, (small / large) ** 2)
+
+
 def test_a_ratio_is_height_by_width():
     assert missed_share(shapes((1, (5, 20))), [[10.0]], [[4.0]]) == 0
     assert missed_share(shapes((1, (20, 5))), [[10.0]], [[4.0]]) == 1
@@ -140,3 +148,8 @@ def test_anchors_that_fit_are_kept_to_the_last_digit():
 def test_boxes_without_area_are_left_out():
     found = fit_anchors(shapes((50, (8, 8)), (50, (0, 32))), [[8.0]], [[1.0]])
     assert (found.sizes, found.missed_before) == ([[8]], 0)
+
+
+def test_boxes_of_less_than_a_pixel_draw_no_anchor_to_them():
+    dust = np.full((500, 2), 0.07)
+    assert fit_anchors(dust, [[16.0], [64.0]], [[1.0]]).sizes == [[16.0], [64.0]]

@@ -41,6 +41,7 @@ def test_a_text_becomes_one_weight_per_class(text: str, boxes: list[int], expect
         ("cat:0", "'cat:0' needs a number above 0"),
         ("cat:-1", "'cat:-1' needs a number above 0"),
         ("cat:nan", "'cat:nan' needs a number above 0"),
+        ("cat:1e39", "'cat:1e39' needs a number above 0 and up to 1000"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(text: str, finding: str):

@@ -37,6 +37,14 @@ def test_overlap_of_nothing():
     assert pairwise_iou(np.zeros((0, 4)), np.zeros((3, 4))).shape == (0, 3)
 
 
+def test_overlap_of_more_boxes_than_are_looked_at_together():
+    """Box i is 10 wide and 10 further to the right than the one before; shifted by 5 it overlaps two by a third."""
+    boxes = np.array([(10.0 * i, 0, 10.0 * i + 10, 10) for i in range(700)])
+    iou = pairwise_iou(boxes, boxes + np.array([5, 0, 5, 0]))
+    expected = (np.eye(700) + np.eye(700, k=-1)) / 3
+    np.testing.assert_allclose(iou, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("truth", "found", "objects"),
     [

@@ -16,6 +16,7 @@ from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.evaluation.curves import RECALLS, confidence_curve
 from ymir_detectron2.evaluation.drawing import (
+    _loss_scale,
     draw_ap_by_class,
     draw_confidence,
     draw_confusion,
@@ -28,6 +29,7 @@ from ymir_detectron2.evaluation.matching import best_f1, match_set
 from ymir_detectron2.evaluation.metrics import ImageResult, evaluate
 from ymir_detectron2.evaluation.picture_sheet import draw_worst
 from ymir_detectron2.evaluation.report import FILE_NAMES, draw_report
+from ymir_detectron2.evaluation.sheet import new_sheet
 from ymir_detectron2.evaluation.worst import worst_pictures
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent.parent
@@ -70,6 +72,11 @@ def has_colour(image: np.ndarray, colour: tuple[int, int, int]) -> bool:
 )
 def test_names_as_they_are_drawn(name: str, drawn: str):
     assert drawable_names(["first", name])[1] == drawn
+
+
+def test_names_that_are_the_same_once_they_are_cut_are_told_apart_by_their_positions():
+    long = "a" * 30
+    assert drawable_names([f"{long}0", "cat", f"{long}1"]) == ["#0 " + "a" * 20 + "…", "cat", "#2 " + "a" * 20 + "…"]
 
 
 def test_chinese_letters_take_twice_the_room():
@@ -157,6 +164,43 @@ def test_worst_pictures_show_what_is_wrong(tmp_path: Path):
         assert image.shape[0] == height
         below_the_legend = image[40:]
         assert {colour for colour in (MISSED, FALSE, RIGHT) if has_colour(below_the_legend, colour)} == colours
+
+
+def test_labels_of_one_place_do_not_cover_each_other(tmp_path: Path):
+    """Of two objects on one spot the first is named alone, whatever the other is called."""
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    pictures = [judged_picture([(0, BOX), (1, BOX)], [])._replace(path=str(tmp_path / "a.png"))]
+    bad = worst_pictures(pictures, match_set(pictures, 2))
+    short, long = (pixels(draw_worst(bad, pictures, ["cat", other])) for other in ("dog", "hippopotamus"))
+    np.testing.assert_array_equal(short, long)
+
+
+@pytest.mark.parametrize("name", ["W" * 30, "红细胞" * 10])
+def test_long_names_stay_within_their_picture(tmp_path: Path, name: str):
+    """The object is at the right edge of the left one of two pictures; between them are eight white pixels."""
+    file = tmp_path / f"{name}.png"
+    Image.new("RGB", (100, 100)).save(file)
+    missed = judged_picture([(0, (90, 40, 100, 50))] * 1000, [])._replace(path=str(file))
+    pictures = [missed, missed]
+    image = pixels(draw_worst(worst_pictures(pictures, match_set(pictures, 1)), pictures, [name]))
+    assert (image[40:450, 8 + 388 + 3 : 8 + 388 + 8] == 255).all()
+
+
+def test_the_title_of_a_matrix_stands_beside_no_edge():
+    """Long names push the axes to the right, and the title does not follow."""
+    names = [f"{index} {'W' * 22}" for index in range(9)]
+    title = pixels(draw_confusion(np.ones((10, 10), dtype=np.int64), names, 0.2))[:30]
+    drawn = np.flatnonzero((title < 128).any(axis=(0, 2)))
+    assert 100 < drawn[0] < drawn[-1] < 700
+
+
+def test_losses_below_one_are_written_as_plain_numbers():
+    with new_sheet(100) as sheet:
+        axes = sheet.figure.add_subplot()
+        _loss_scale(axes, 0.02, 3)
+        labels = {text.get_text() for text in axes.get_yticklabels(which="both")}
+    assert {"0.1", "1"} <= labels
+    assert not any("e" in label for label in labels)
 
 
 @pytest.mark.parametrize("wh", [(1, 1), (1, 3000), (3000, 1), (20, 10)])

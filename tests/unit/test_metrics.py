@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from ymir_detectron2.dataset.coco_json import load_coco_json, write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.errors import DatasetError
+from ymir_detectron2.evaluation import metrics
 from ymir_detectron2.evaluation.matching import Counts
 from ymir_detectron2.evaluation.metrics import ImageResult, Metrics, evaluate, evaluate_boxes
 
@@ -128,6 +131,62 @@ def test_an_evaluation_brings_what_pictures_of_it_need(tmp_path: Path):
     assert evaluation.pictures[1].found_scores == pytest.approx([0.5, 0.4])
     assert evaluation.matches.objects.tolist() == [0, 0, -1]
     assert evaluation.metrics == evaluate_boxes(tmp_path / "val.json", [result(1, (1, 0.9, BOX)), third], NAMES)
+
+
+def test_the_figures_are_those_of_pycocotools_and_do_not_depend_on_how_many_classes_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """COCO's own summary of a set with all sizes; with three boxes at once each class goes alone."""
+    random = np.random.default_rng(11)
+    names = ("cat", "dog", "owl", "never seen")
+    pictures, results = [], []
+    for number in range(1, 31):
+        corners = random.uniform(0, 300, (6, 2))
+        boxes = np.concatenate([corners, corners + random.choice([20, 60, 150], (6, 1))], axis=1)
+        classes = random.integers(0, 3, 6)
+        pictures.append(picture(*zip(classes.tolist(), map(tuple, boxes))))
+        found = np.concatenate([boxes, boxes]) + random.normal(0, 3, (12, 4))
+        rows = zip(np.concatenate([classes, classes[::-1]]).tolist(), random.random(12).tolist(), map(tuple, found))
+        results.append(result(number, *rows))
+    write_coco_json(tmp_path / "val.json", pictures, names)
+    at_once = evaluate_boxes(tmp_path / "val.json", results, names)
+    monkeypatch.setattr(metrics, "_BOXES_AT_ONCE", 3)
+    assert evaluate_boxes(tmp_path / "val.json", results, names) == at_once
+    coco = coco_of(tmp_path / "val.json", results)
+    mine = (
+        at_once.ap, at_once.ap50, at_once.ap75, at_once.ap_small, at_once.ap_medium, at_once.ap_large,
+        at_once.ar1, at_once.ar10, at_once.ar100,
+    )  # fmt: skip
+    assert mine == pytest.approx(coco.stats[:9].tolist(), abs=1e-12)
+    right, found = counts_in(coco, 0.2)
+    assert at_once.at_threshold is not None
+    assert at_once.at_threshold.counts == Counts(right, found - right, 30 * 6 - right)
+
+
+def coco_of(file: Path, results: list[ImageResult]) -> COCOeval:
+    """As its manual says: predictions loaded by `loadRes`, all classes together."""
+    truth = COCO(str(file))
+    rows = [
+        {
+            "image_id": found.image_id, "category_id": int(class_id) + 1, "score": float(score),
+            "bbox": [float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1)],
+        }
+        for found in results
+        for (x1, y1, x2, y2), score, class_id in zip(found.boxes_xyxy, found.scores, found.classes)
+    ]  # fmt: skip
+    evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation
+
+
+def counts_in(evaluation: COCOeval, score_threshold: float) -> tuple[int, int]:
+    """Boxes that COCO gave an object at IoU 0.5, and all boxes, above a threshold."""
+    everything = [part for part in evaluation.evalImgs if part and part["aRng"] == [0, 1e10]]
+    scores = np.concatenate([part["dtScores"] for part in everything])
+    right = np.concatenate([part["dtMatches"][0] > 0 for part in everything])
+    return int(right[scores > score_threshold].sum()), int((scores > score_threshold).sum())
 
 
 def test_coco_json_comes_back_as_it_was_written(tmp_path: Path):

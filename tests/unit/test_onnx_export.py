@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from tests.training_parts import CLASSES, build, config
-from ymir_detectron2.export.onnx_check import Agreement, Found, compare, count_unmatched, to_input
+from ymir_detectron2.export.onnx_check import Agreement, Found, _session, compare, count_unmatched, edges_of, to_input
 from ymir_detectron2.export.onnx_model import TESTED_OPSET, OnnxRetinaNet, describe, write_onnx
 from ymir_detectron2.retinanet.decoding import DecodingRules
-from ymir_detectron2.retinanet.model import RetinaNet
+from ymir_detectron2.retinanet.model import RetinaNet, build_retinanet
 
 INPUT_HW = (72, 104)  # no multiples of the pyramid's step
 RULES = DecodingRules(0.05, 0.5, 1000, 100)
@@ -33,7 +33,8 @@ def talkative(**values: Any) -> RetinaNet:
 
 def exported(folder: Path, model: RetinaNet, opset: int = 0) -> Path:
     file = folder / "model.onnx"
-    write_onnx(file, OnnxRetinaNet(model, INPUT_HW, RULES), INPUT_HW, opset, describe(CLASSES, INPUT_HW, RULES))
+    metadata = describe(CLASSES, INPUT_HW, RULES, edges_of(model))
+    write_onnx(file, OnnxRetinaNet(model, INPUT_HW, RULES), INPUT_HW, opset, metadata)
     return file
 
 
@@ -83,10 +84,56 @@ def test_the_file_says_what_goes_in_and_what_the_numbers_mean(tmp_path: Path):
     metadata = {item.key: item.value for item in model.metadata_props}
     assert json.loads(metadata["class_names"]) == list(CLASSES)
     assert json.loads(metadata["input_hw"]) == [72, 104]
+    assert (metadata["min_size"], metadata["max_size"]) == ("64", "96")
+    assert "its shorter side at 64 pixels, or its longer one at 96 where that is less" in metadata["input"]
     assert "uint8, BGR" in metadata["input"]
     assert [value.name for value in model.graph.input] == ["image", "image_hw"]
     assert [value.name for value in model.graph.output] == ["boxes", "scores", "classes"]
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [TESTED_OPSET]
+
+
+@pytest.mark.parametrize("image_hw", [(1, 1), (30, 40), INPUT_HW])
+def test_boxes_have_an_area_within_the_picture(tmp_path: Path, image_hw: tuple[int, int]):
+    session = _session(exported(tmp_path, talkative()))
+    canvas = np.full((1, *INPUT_HW, 3), 200, dtype=np.uint8)
+    boxes, scores, classes = session.run(None, {"image": canvas, "image_hw": np.array(image_hw, dtype=np.int64)})
+    assert len(boxes) == len(scores) == len(classes) > 0
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert (boxes >= 0).all()
+    assert (boxes[:, 2:] <= image_hw[::-1]).all()
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_what_lies_beside_the_picture_changes_nothing(tmp_path: Path):
+    session, found = _session(exported(tmp_path, talkative())), []
+    for value in (0, 255):
+        canvas = np.full((1, *INPUT_HW, 3), value, dtype=np.uint8)
+        canvas[0, :30, :40] = np.random.default_rng(0).integers(0, 255, (30, 40, 3))
+        found.append(session.run(None, {"image": canvas, "image_hw": np.array([30, 40])}))
+    for here, there in zip(*found):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_network_that_finds_nothing_gives_empty_arrays(tmp_path: Path, pictures: list[Path]):
+    model = talkative()
+    torch.nn.init.constant_(model.head.cls_score.bias, -50.0)
+    file = exported(tmp_path, model)
+    canvas = np.zeros((1, *INPUT_HW, 3), dtype=np.uint8)
+    boxes, scores, classes = _session(file).run(None, {"image": canvas, "image_hw": np.array(INPUT_HW)})
+    assert (boxes.shape, scores.shape, classes.shape) == ((0, 4), (0,), (0,))
+    assert compare(file, model, RULES, INPUT_HW, pictures) == Agreement(4, 0, 0)
+
+
+@pytest.mark.parametrize("num_classes", [1, 80])
+def test_any_number_of_classes(tmp_path: Path, pictures: list[Path], num_classes: int):
+    torch.manual_seed(0)
+    model = build_retinanet(config(), num_classes).eval()
+    torch.nn.init.normal_(model.head.cls_score.weight, std=0.02)
+    torch.nn.init.constant_(model.head.cls_score.bias, -2.0)
+    file = exported(tmp_path, model)
+    agreement = compare(file, model, RULES, INPUT_HW, pictures)
+    assert agreement.unmatched == 0
+    assert agreement.boxes > 20
 
 
 def test_the_network_itself_stays_as_it_was(tmp_path: Path):
@@ -116,6 +163,7 @@ BOX = (10.0, 10.0, 20.0, 20.0)
         pytest.param([(BOX, 0.9, 0), (BOX, 0.9, 0)], [(BOX, 0.9, 0)], 1, id="each counts once"),
         pytest.param([], [(BOX, 0.0505, 0)], 0, id="at the threshold either may be right"),
         pytest.param([], [(BOX, 0.06, 0)], 1, id="above it not"),
+        pytest.param([], [((96, 10, 96, 20), 0.9, 0)], 0, id="beside the picture"),
     ],
 )
 def test_what_has_no_counterpart(here: list, there: list, expected: int):

@@ -72,6 +72,15 @@ def test_batch_rate_and_length(tmp_path: Path, form: dict, overrides: dict, expe
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("key", ["SOLVER.MAX_ITER", "SOLVER.IMS_PER_BATCH"])
+def test_a_config_without_length_or_batch_is_one_sentence_even_where_another_place_decides(tmp_path: Path, key: str):
+    section, name = key.split(".")
+    (tmp_path / "own.yaml").write_text(f"{section}: {{{name}: 0}}")
+    job = job_of(tmp_path, {}, config_file=tmp_path / "own.yaml", overrides={key: "4"})
+    with pytest.raises(ConfigError, match=f"{key}: must be at least 1, found 0"):
+        resolve_config(job, load_config)
+
+
 def test_the_schedule_follows_the_epochs(tmp_path: Path):
     """900 steps are a hundredth of the config's 90000."""
     cfg = resolve_config(job_of(tmp_path, {"batch_size": 2, "max_epochs": 36}), load_config)
@@ -95,10 +104,17 @@ def small(**values: Any) -> Config:
         (load_config(R101), ["model_final_971ab9.pkl"], "R-101.pkl"),
         (load_config(TINY_CONFIG), [], "R-50.pkl"),
         (small(MODEL__FPN__OUT_CHANNELS=64), [], "R-50.pkl"),
+        (small(MODEL__FPN__NORM="GN"), [], "R-50.pkl"),
+        (small(MODEL__RETINANET__NORM="GN"), [], "R-50.pkl"),
+        (small(MODEL__RESNETS__NORM="GN"), [], "R-50.pkl"),
+        (small(MODEL__RESNETS__NORM="BN"), ["model_final_5bd44e.pkl", "model_final_bfca0b.pkl"], "R-50.pkl"),
         (small(MODEL__RESNETS__DEPTH=18, MODEL__WEIGHTS=""), [], ""),
     ],
-    ids=["R50", "R101", "narrow", "another pyramid", "R18"],
-)
+    ids=[
+        "R50", "R101", "narrow", "another pyramid", "a pyramid with norms", "heads with norms", "group normalisation",
+        "statistics that go on", "R18",
+    ],
+)  # fmt: skip
 def test_which_weights_are_published_for_a_network(cfg: Config, names: list[str], backbone: str):
     assert [address.rsplit("/", 1)[-1] for address in coco_weights(cfg)] == names
     assert imagenet_weights(cfg).rsplit("/", 1)[-1] == backbone

@@ -69,7 +69,7 @@ def test_two_failures_between_two_copies_lead_to_the_one_before():
 
 
 def test_a_copy_can_be_gone_back_to_twice():
-    """Steps after the first return must not reach into the copy: on the CPU torch takes tensors of a state as they are."""
+    """Steps after the first return must not reach into the copy: on the CPU torch goes on in the tensors of a state."""
     model = nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     state = TrainingState(model, {"optimizer": optimizer})

@@ -19,6 +19,7 @@ from ymir_detectron2.engines.base import TrainJob
 from ymir_detectron2.errors import ConfigError
 from ymir_detectron2.retinanet.checkpoint import write_checkpoint
 from ymir_detectron2.settings import TrainSettings, read_settings
+from ymir_detectron2.tasks import export
 from ymir_detectron2.tasks.export import export_best_stage, require_exporter
 
 
@@ -90,6 +91,24 @@ def test_a_network_that_is_no_retinanet_costs_a_warning(tmp_path: Path, caplog: 
     assert not (tmp_path / "iter_2.onnx").exists()
 
 
+@pytest.mark.parametrize("trouble", ["no validation picture can be read", "KiB left beside it, and"])
+def test_what_cannot_be_compared_or_leaves_no_room_is_not_packed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trouble: str
+):
+    job, result = job_with_pictures(tmp_path, {"export": "onnx"}), trained(tmp_path)
+    before = (tmp_path / "result.yaml").read_text()
+    if "KiB" in trouble:
+        monkeypatch.setattr(export, "_ROOM_TO_LEAVE", 1 << 60)
+    else:
+        for picture in tmp_path.glob("*.png"):
+            picture.write_bytes(b"torn")
+    export_best_stage(job, result)
+    assert "export: iter_2.onnx is not packed" in caplog.text
+    assert trouble in caplog.text
+    assert (tmp_path / "result.yaml").read_text() == before
+    assert not (tmp_path / "iter_2.onnx").exists()
+
+
 def test_nothing_is_exported_without_being_asked(tmp_path: Path):
     export_best_stage(job_with_pictures(tmp_path, {}), trained(tmp_path))
     assert not list(tmp_path.glob("*.onnx"))
@@ -116,3 +135,10 @@ def test_a_missing_package_is_said_before_the_training(monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match="needs the Python package onnx, which is not installed here"):
         require_exporter(TrainSettings(export="onnx"))
     require_exporter(TrainSettings())
+
+
+def test_a_size_that_no_memory_holds_is_refused_before_the_training():
+    with pytest.raises(ConfigError, match="export_size: 99999x99999 are more than 9000000 pixels"):
+        require_exporter(TrainSettings(export="onnx", export_size="99999x99999"))
+    require_exporter(TrainSettings(export_size="99999x99999"))  # nothing is exported
+    require_exporter(TrainSettings(export="onnx", export_size="2160x3840"))

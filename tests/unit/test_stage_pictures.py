@@ -104,6 +104,17 @@ def test_pictures_that_cannot_be_written_cost_no_model_and_those_of_an_earlier_s
     assert (packed.best_stage_name, packed.attachments) == ("iter_2", {})
 
 
+def test_pictures_go_when_their_stage_is_measured_again_and_is_no_longer_the_best(
+    tmp_path: Path, evaluation: Evaluation
+):
+    result = result_in(tmp_path)
+    offer(result, tmp_path, 1, evaluation, 0.5)
+    offer(result, tmp_path, 2, evaluation, 0.6)
+    offer(result, tmp_path, 2, evaluation, 0.4)
+    packed = read_training_result(tmp_path)
+    assert (packed.best_stage_name, packed.attachments) == ("iter_1", {})
+
+
 def test_a_further_file_is_packed_with_its_stage_alone(tmp_path: Path, evaluation: Evaluation):
     result = result_in(tmp_path)
     offer(result, tmp_path, 1, None, 0.0)

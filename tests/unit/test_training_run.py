@@ -18,6 +18,7 @@ from ymir_detectron2.engines.base import StageWeights
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation, ImageResult, evaluate
 from ymir_detectron2.retinanet.checkpoint import read_checkpoint
+from ymir_detectron2.retinanet.config import Config
 from ymir_detectron2.training.ema import WeightAverage
 from ymir_detectron2.training.run import TrainingRun
 from ymir_detectron2.training.validation_loss import ValidationLoss, retinanet_loss_sums
@@ -30,7 +31,10 @@ def data(tmp_path: Path) -> CocoDataset:
     return draw_set(tmp_path)
 
 
-def run(folder: Path, data: CocoDataset, *, evaluate: Callable[..., Evaluation], stop_after: int = 0, ema: float = 0):
+def run(
+    folder: Path, data: CocoDataset, *, evaluate: Callable[..., Evaluation], stop_after: int = 0, ema: float = 0,
+    cfg: Config = CFG,
+) -> list[StageWeights]:  # fmt: skip
     """Train up to the end or a stop; the stages that were offered."""
     stages: list[StageWeights] = []
     steps: list[int] = []
@@ -43,12 +47,12 @@ def run(folder: Path, data: CocoDataset, *, evaluate: Callable[..., Evaluation],
         job_of(folder, {"ema": ema}), class_names=CLASSES, resume_dir=folder / "resume", on_stage=keep,
         tensorboard_dir=folder / "tensorboard", stop_requested=lambda: len(steps) == stop_after > 0,
     )  # fmt: skip
-    model = build(CFG)
+    model = build(cfg)
     average = WeightAverage(model, ema) if ema else None
-    trainer = trainer_of(model, CFG, data, average=average)
-    loss = ValidationLoss(model, CFG, data, retinanet_loss_sums(model, torch.device("cpu"), None))
+    trainer = trainer_of(model, cfg, data, average=average)
+    loss = ValidationLoss(model, cfg, data, retinanet_loss_sums(model, torch.device("cpu"), None))
     with TrainingRun(
-        job, CFG, model, lambda: evaluate(model), average=average, fingerprint={}, measure_losses=loss.measure
+        job, cfg, model, lambda: evaluate(model), average=average, fingerprint={}, measure_losses=loss.measure
     ) as training:
         training.begin(trainer)
         taken = trainer.steps()

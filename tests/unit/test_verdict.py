@@ -11,7 +11,7 @@ from tests.platform_reader import read_monitor
 from ymir_detectron2 import errors
 from ymir_detectron2.contract.monitor import Monitor
 from ymir_detectron2.errors import ExecutorError, StorageError
-from ymir_detectron2.verdict import as_executor_error, report_failure, says_reader_died
+from ymir_detectron2.verdict import as_executor_error, death_of_reader, report_failure
 
 CODES = {
     errors.ExecutorError: 160004, errors.ConfigError: 300001, errors.DatasetError: 300002, errors.ImageError: 300003,
@@ -95,4 +95,13 @@ def test_a_file_name_that_is_no_text_does_not_hide_the_reason(tmp_path: Path, ca
     ],
 )
 def test_a_reader_that_died_is_told_from_a_picture_that_cannot_be_drawn(text: str, expected: bool):
-    assert says_reader_died(RuntimeError(text)) is expected
+    error = RuntimeError(text)
+    assert death_of_reader(error) is (error if expected else None)
+
+
+def test_a_reader_that_died_while_a_library_was_imported():
+    """torch raises from a signal handler: compiled modules turn that into an ImportError of their own."""
+    death = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    error = ImportError("initialization failed")
+    error.__cause__ = death
+    assert death_of_reader(error) is death

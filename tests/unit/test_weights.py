@@ -108,6 +108,20 @@ def test_the_digits_in_a_zoo_name_must_begin_the_checksum(store, tmp_path):
     assert [item.name for item in (tmp_path / "folder").iterdir()] == [f"model_final_{right}.pkl"]
 
 
+def test_a_download_that_breaks_off_is_not_kept(store, tmp_path, monkeypatch):
+    """The ImageNet files have no checksum that would tell."""
+    (store / "R-50.pkl").write_text("half of the weights")
+    truthful = http.server.SimpleHTTPRequestHandler.send_header
+
+    def twice_as_long(handler, name, value):
+        truthful(handler, name, str(2 * int(value)) if name == "Content-Length" else value)
+
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "send_header", twice_as_long)
+    with pytest.raises(NetworkError, match="broke off after 19 of 38 bytes"):
+        resolve_weights("detectron2://R-50.pkl", [tmp_path / "folder"])
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
 def test_what_cannot_be_downloaded_says_where_to_put_it(store, tmp_path):
     with pytest.raises(NetworkError) as failure:
         resolve_weights("detectron2://MSRA/R-50.pkl", [tmp_path / "folder"])

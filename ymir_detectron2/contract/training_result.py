@@ -78,11 +78,12 @@ class TrainingResult:
 
     def add(self, stage: Stage) -> None:
         """Offer a stage whose files are already written, then remove the files of those that are no longer kept."""
+        best_before = self.best() if self._stages else None
         offered = [*self._stages, stage]
         self._stages = [old for old in self._stages if old.name != stage.name and old.measured] + [stage]
         best = self.best()
-        if best is stage:
-            self._attachments = {}  # they belong to the one that was the best before
+        if best is not best_before:
+            self._attachments = {}  # they belong to that one
         self._stages = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
         self._write(best)
         self._write_record()

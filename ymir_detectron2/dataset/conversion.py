@@ -18,6 +18,8 @@ from .report import SetSummary
 
 logger = logging.getLogger(__name__)
 
+_MOST_NAMED = 5  # classes in one line
+
 
 class CocoFiles(NamedTuple):
     """Where the converted sets lie."""
@@ -83,6 +85,16 @@ def _convert_set(task: Task, index_path: Path | None, role: str, json_path: Path
         logger.warning("%s set: %s", role, sentence)
     assert index_path is not None  # read_index has refused a task without one
     require_usable(summary.images, summary.boxes, index_path, findings, needs_boxes=role == "training")
-    if not summary.boxes:
-        logger.warning("%s set: no box at all, so AP cannot be measured and counts as 0", role)
+    _warn_of_missing_boxes(role, report["boxes_per_class"])
     return report
+
+
+def _warn_of_missing_boxes(role: str, boxes_per_class: Mapping[str, int]) -> None:
+    missing = [name for name, count in boxes_per_class.items() if not count]
+    if len(missing) == len(boxes_per_class):
+        logger.warning("%s set: no box at all, so AP cannot be measured and counts as 0", role)
+    elif missing:
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        effect = "learned" if role == "training" else "measured"
+        named = ", ".join(missing[:_MOST_NAMED])
+        logger.warning("%s set: no box of %s%s, which cannot be %s", role, named, more, effect)

@@ -43,7 +43,8 @@ def resolve_config(job: TrainJob, load_config: Callable[[Path], AnyConfig]) -> A
         chosen = load_config(job.pretrained.config)
         cfg = cfg.merged({key: chosen[key] for key in chosen if key.startswith("MODEL.")}, str(job.pretrained.config))
     explicit = cfg.merged(job.overrides, "args_options")
-    check_schedule(explicit)
+    for found in (cfg, explicit):  # the run's schedule is a share of the config's, whoever decides about its length
+        check_schedule(found)
     batch_size = _batch_size(job, explicit)
     form: dict[str, Any] = {
         **dict.fromkeys(CLASS_COUNTS, len(job.class_names)),

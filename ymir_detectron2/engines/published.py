@@ -26,7 +26,9 @@ _AS_PUBLISHED = {
     "MODEL.RESNETS.RES2_OUT_CHANNELS": 256,
     "MODEL.RESNETS.STRIDE_IN_1X1": True,
     "MODEL.FPN.OUT_CHANNELS": 256,
+    "MODEL.FPN.NORM": "",
     "MODEL.RETINANET.NUM_CONVS": 4,
+    "MODEL.RETINANET.NORM": "",
     "INPUT.FORMAT": "BGR",
 }
 
@@ -34,7 +36,8 @@ _AS_PUBLISHED = {
 def coco_weights(cfg: EngineConfig) -> tuple[str, ...]:
     """Addresses of a RetinaNet of this very shape that was trained on COCO, best first; () where there is none."""
     fits = all(cfg[key] == value for key, value in _AS_PUBLISHED.items())
-    return COCO_WEIGHTS.get(cfg["MODEL.RESNETS.DEPTH"], ()) if fits else ()
+    same_norm = str(cfg["MODEL.RESNETS.NORM"]).endswith("BN")  # frozen or not, over all processes or not
+    return COCO_WEIGHTS.get(cfg["MODEL.RESNETS.DEPTH"], ()) if fits and same_norm else ()
 
 
 def imagenet_weights(cfg: EngineConfig) -> str:

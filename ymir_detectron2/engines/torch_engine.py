@@ -45,18 +45,18 @@ class TorchEngine:
     def train(self, job: TrainJob) -> TrainSummary:
         """Train as `job` says; with several processes, call it in each."""
         device = choose_device(job.gpu_ids, processes.local_rank())
-        train_set = load_coco_json(job.train_json)
-        cfg = resolve_config(job, load_config)
-        check_supported(cfg, training=True)
-        cfg = with_checked_anchors(job, cfg, train_set)
-        log_split(cfg)
-        dtype = autocast_dtype(job.settings.precision, device)
-        logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
-                    processes.rank() + 1, processes.world_size())  # fmt: skip
-        logger.info("resolved configuration:\n%s", cfg.to_yaml())
-        torch.manual_seed(job.settings.seed)
-        processes.join(device)
+        processes.join(device)  # first: rank 0 comes when it has converted the sets that all of them read
         try:
+            train_set = load_coco_json(job.train_json)
+            cfg = resolve_config(job, load_config)
+            check_supported(cfg, training=True)
+            cfg = with_checked_anchors(job, cfg, train_set)
+            log_split(cfg)
+            dtype = autocast_dtype(job.settings.precision, device)
+            logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
+                        processes.rank() + 1, processes.world_size())  # fmt: skip
+            logger.info("resolved configuration:\n%s", cfg.to_yaml())
+            torch.manual_seed(job.settings.seed)
             return self._train(job, cfg, train_set, device, dtype)
         finally:
             processes.leave()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from .curves import RECALLS, ConfidenceCurve
@@ -87,7 +89,7 @@ def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], score_thresho
     matrix, names = _most_confused(matrix, drawable_names(class_names))
     with new_sheet(720) as sheet:
         axes = sheet.figure.add_subplot()
-        axes.set_title(f"Objects and what was found, score above {score_threshold:g}, IoU above 0.5")
+        _title_of_sheet(sheet.figure, f"Objects and what was found, score above {score_threshold:g}, IoU above 0.5")
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         shares[-1] = matrix[-1] / np.maximum(matrix.sum(axis=0), 1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -121,7 +123,7 @@ def draw_ap_by_class(
     shown = _ends(by_ap, _MOST_BARS)
     with new_sheet(130 + max(18 * len(shown), 36 * min(len(shown), 6), 80)) as sheet:
         axes = sheet.figure.add_subplot()
-        axes.set_title("AP by class" + _of_all(shown, by_ap))
+        _title_of_sheet(sheet.figure, "AP by class" + _of_all(shown, by_ap))
         axes.set_xlim(0, 1.12)
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.set_ylim(len(shown) - 0.4, -0.6)
@@ -183,11 +185,18 @@ def _loss_scale(axes: Axes, low: float, high: float) -> None:
     """Ten times from low to high is more than a linear axis shows. Single steps beyond the medians are cut off."""
     if low > 0 and high / low > 10:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())  # plain numbers in place of powers
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        axes.yaxis.set_major_formatter(_PlainLog())
+        axes.yaxis.set_minor_formatter(_PlainLog(minor_thresholds=(2, 0.5)))
         axes.set_ylim(low / 1.5, high * 1.5)
     else:
         axes.set_ylim(min(0.0, low), high * 1.15 if high > 0 else 1.0)
+
+
+class _PlainLog(LogFormatter):
+    """0.6 and 200 in place of powers of ten, at the ticks that matplotlib gives a label."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _finite(curve: LossCurve) -> tuple[np.ndarray, np.ndarray]:
@@ -225,6 +234,11 @@ def _of_all(shown: Sequence[Any], ordered: Sequence[Any], how: str = "") -> str:
     if len(shown) == len(ordered):
         return ""
     return f"\n{how}the {len(shown) // 2} best and the {len(shown) // 2} worst of {len(ordered)} classes"
+
+
+def _title_of_sheet(figure: Figure, title: str) -> None:
+    """In the middle of the sheet: over axes that long names push to the right it would be cut off."""
+    figure.suptitle(title, fontsize=matplotlib.rcParams["axes.titlesize"])
 
 
 def _unit_axes(axes: Axes, x_name: str, y_name: str) -> None:

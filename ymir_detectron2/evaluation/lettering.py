@@ -1,11 +1,13 @@
 """Class names that can be drawn, whatever fonts a machine has.
 
 matplotlib brings DejaVu Sans, which knows no Chinese. A name that no installed font can write is shown by its position
-in `class_names`, with the letters that can be written: 红细胞 as #0, 细胞 RBC as #0 RBC.
+in `class_names`, with the letters that can be written: 红细胞 as #0, 细胞 RBC as #0 RBC. So are names that are the same
+once they are cut.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 import unicodedata
 from typing import Sequence
@@ -30,8 +32,13 @@ def font_families() -> tuple[str, ...]:
 
 
 def drawable_names(class_names: Sequence[str]) -> list[str]:
-    """Names of one line, at most 24 letters wide, in letters that can be drawn and free of formulas."""
-    return [_drawable(index, name) for index, name in enumerate(class_names)]
+    """Names of one line, at most 24 letters wide, in letters that can be drawn and free of formulas; none twice."""
+    names = [_drawable(index, name) for index, name in enumerate(class_names)]
+    counts = collections.Counter(names)
+    return [
+        name if counts[name] == 1 else drawable_text(f"#{index} {class_names[index]}")
+        for index, name in enumerate(names)
+    ]
 
 
 def drawable_text(text: str, longest: int = _LONGEST) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -30,6 +30,7 @@ _IOU_50 = 0  # index of IoU 0.50 and 0.75 in COCO's ten thresholds 0.50, 0.55, .
 _IOU_75 = 5
 _ALL_AREAS, _SMALL, _MEDIUM, _LARGE = range(4)
 _MAX_1, _MAX_10, _MAX_100 = range(3)  # at most so many boxes of a class per picture
+_BOXES_AT_ONCE = 200_000  # that pycocotools is given, if classes can be parted so: it takes 4.5 KB for each
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Metrics:
     ap50: float
     ap75: float
     ar100: float
-    """Recall averaged over IoU 0.50 to 0.95 with at most 100 boxes per picture."""
+    """Recall averaged over IoU 0.50 to 0.95, with at most 100 boxes of each class per picture."""
     ap_by_class: Mapping[str, float]
     """Classes without a labelled object are left out."""
     ap50_by_class: Mapping[str, float]
@@ -104,29 +105,54 @@ def evaluate(
         score_threshold: where right and wrong boxes are counted; the AP takes boxes of any score.
     """
     from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its own progress
         truth = COCO(str(coco_json))
-        predicted = COCO()  # not truth.loadRes: that fails without a prediction
-        predicted.dataset = {**truth.dataset, "annotations": _coco_annotations(results)}
-        predicted.createIndex()
-        evaluation = COCOeval(truth, predicted, "bbox")
-        evaluation.params.imgIds = sorted(result.image_id for result in results)
-        evaluation.evaluate()
-        evaluation.accumulate()
+        precision, recall = _accumulated(truth, results, len(class_names))
     pictures = tuple(_judged(truth, result) for result in sorted(results, key=lambda result: result.image_id))
     matches = match_set(pictures, len(class_names))
-    metrics = _metrics(evaluation.eval, matches, class_names, score_threshold)
+    metrics = _metrics(precision, recall, matches, class_names, score_threshold)
     return Evaluation(metrics, tuple(class_names), pictures, matches)
 
 
+def _accumulated(truth: Any, results: Sequence[ImageResult], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Precision (IoU, recall, class, area, limit) and recall (IoU, class, area, limit) of COCOeval; -1: no object."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    parts = []
+    for first, end in _class_ranges(results, num_classes):
+        predicted = COCO()  # not truth.loadRes: that fails without a prediction
+        predicted.dataset = {**truth.dataset, "annotations": _coco_annotations(results, first, end)}
+        predicted.createIndex()
+        evaluation = COCOeval(truth, predicted, "bbox")
+        evaluation.params.imgIds = sorted(result.image_id for result in results)
+        evaluation.params.catIds = list(range(first + 1, end + 1))
+        evaluation.evaluate()
+        evaluation.accumulate()
+        parts.append((evaluation.eval["precision"], evaluation.eval["recall"]))
+    precisions, recalls = zip(*parts)
+    return np.concatenate(precisions, axis=2), np.concatenate(recalls, axis=1)
+
+
+def _class_ranges(results: Sequence[ImageResult], num_classes: int) -> Iterator[tuple[int, int]]:
+    """First class and end of ranges with at most _BOXES_AT_ONCE boxes, or of a single class."""
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for result in results:
+        counts += np.bincount(result.classes, minlength=num_classes)
+    first = 0
+    for end in range(1, num_classes + 1):
+        if end == num_classes or counts[first : end + 1].sum() > _BOXES_AT_ONCE:
+            yield first, end
+            first = end
+
+
 def _metrics(
-    accumulated: Mapping[str, np.ndarray], matches: Matches, class_names: Sequence[str], score_threshold: float
+    precisions: np.ndarray, recalls: np.ndarray, matches: Matches, class_names: Sequence[str], score_threshold: float
 ) -> Metrics:
-    by_area = accumulated["precision"][..., _MAX_100]  # (IoU, recall, class, area)
+    by_area = precisions[..., _MAX_100]  # (IoU, recall, class, area)
     precision = by_area[..., _ALL_AREAS]
-    recall = accumulated["recall"][:, :, _ALL_AREAS]  # (IoU, class, limit)
+    recall = recalls[:, :, _ALL_AREAS]  # (IoU, class, limit)
     return Metrics(
         ap=_mean(precision),
         ap50=_mean(precision[_IOU_50]),
@@ -159,11 +185,12 @@ def _judged(truth: Any, result: ImageResult) -> JudgedPicture:
     )
 
 
-def _coco_annotations(results: Sequence[ImageResult]) -> list[dict[str, Any]]:
+def _coco_annotations(results: Sequence[ImageResult], first_class: int, end_class: int) -> list[dict[str, Any]]:
     annotations: list[dict[str, Any]] = []
     for result in results:
-        rows = zip(result.boxes_xyxy.tolist(), result.scores.tolist(), result.classes.tolist())
-        for (x1, y1, x2, y2), score, class_id in rows:
+        rows = np.flatnonzero((result.classes >= first_class) & (result.classes < end_class))
+        columns = zip(result.boxes_xyxy[rows].tolist(), result.scores[rows].tolist(), result.classes[rows].tolist())
+        for (x1, y1, x2, y2), score, class_id in columns:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -171,7 +198,6 @@ def _coco_annotations(results: Sequence[ImageResult]) -> list[dict[str, Any]]:
                     "category_id": class_id + 1,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": 0,
                     "score": score,
                 }
             )

@@ -7,15 +7,16 @@ from typing import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from ..dataset.image_reading import read_image_bgr
 from ..errors import ImageError
-from .lettering import drawable_names, drawable_text, letters_wide
+from .lettering import drawable_names, drawable_text
 from .matching import JudgedPicture
 from .sheet import WIDTH_PIXELS, new_sheet, say_nothing_to_show
 from .worst import BadPicture
@@ -29,7 +30,7 @@ _LEGEND = 40
 _MISSED, _FALSE, _RIGHT = "#ffd400", "#ff3b6b", "#2ee6a6"
 _KINDS = ((_MISSED, "labelled, but missed"), (_FALSE, "found, but wrong"), (_RIGHT, "found and right"))
 _MOST_LABELS = 12  # per picture and kind; more would hide what they name
-_LETTER_WIDTH, _LETTER_HEIGHT = 8.5, 14  # of labels, pixels with their outline
+_LETTER_HEIGHT = 14  # of labels, pixels with their outline
 _OUTLINE: list[AbstractPathEffect] = [withStroke(linewidth=3, foreground="black")]
 
 
@@ -90,33 +91,53 @@ def _draw_tile(
 ) -> None:
     """A caption, the picture, and its boxes: thin where right, with class and score where wrong."""
     axes.imshow(tile, extent=(0, tile.shape[1], tile.shape[0], 0), aspect="auto", interpolation="nearest")
-    name = drawable_text(PurePath(picture.path).name, longest=26)
-    axes.text(0, -6, f"{len(faults.missed)} missed, {len(faults.false)} wrong   {name}", fontsize=10)
+    _draw_caption(axes, f"{len(faults.missed)} missed, {len(faults.false)} wrong", PurePath(picture.path).name)
     if scale == 0:
         axes.text(tile.shape[1] / 2, tile.shape[0] / 2, "cannot be read any more", ha="center")
         return
-    for box in picture.found_boxes[faults.right] * scale:
-        _draw_box(axes, box, _RIGHT, 1)
+    _draw_boxes(axes, picture.found_boxes[faults.right] * scale, _RIGHT, 1)
     missed_boxes = picture.truth_boxes[faults.missed] * scale
     missed_names = [names[class_id] for class_id in picture.truth_classes[faults.missed]]
+    taken: list[Bbox] = []
     largest_first = np.argsort(-(missed_boxes[:, 2:] - missed_boxes[:, :2]).prod(axis=1), kind="stable")
-    _draw_wrong(axes, missed_boxes[largest_first], [missed_names[row] for row in largest_first], _MISSED, tile)
+    _draw_wrong(axes, missed_boxes[largest_first], [missed_names[row] for row in largest_first], _MISSED, tile, taken)
     false_names = [f"{names[picture.found_classes[row]]} {picture.found_scores[row]:.2f}" for row in faults.false]
-    _draw_wrong(axes, picture.found_boxes[faults.false] * scale, false_names, _FALSE, tile)
+    _draw_wrong(axes, picture.found_boxes[faults.false] * scale, false_names, _FALSE, tile, taken)
 
 
-def _draw_wrong(axes: Axes, boxes: np.ndarray, labels: Sequence[str], colour: str, tile: np.ndarray) -> None:
-    """Boxes in pixels of the tile, the first of them with labels: missed ones above, wrong ones below their box."""
-    for box in boxes:
-        _draw_box(axes, box, colour, 2.2)
+def _draw_caption(axes: Axes, counts: str, name: str) -> None:
+    """With as much of the name as has room in a column."""
+    caption = axes.text(0, -6, counts, fontsize=10)
+    for longest in range(26, 0, -1):
+        caption.set_text(f"{counts}   {drawable_text(name, longest)}")
+        if caption.get_window_extent().width <= _TILE_SIDE:
+            break
+
+
+def _draw_wrong(
+    axes: Axes, boxes: np.ndarray, labels: Sequence[str], colour: str, tile: np.ndarray, taken: list[Bbox]
+) -> None:
+    """Boxes in pixels of the tile, the first of them with labels: missed ones above, wrong ones below their box.
+
+    Args:
+        taken: places of the labels in this tile, which this adds to. One that would cover another is left out.
+    """
+    _draw_boxes(axes, boxes, colour, 2.2)
     below = colour == _FALSE
     for (x1, y1, _, y2), label in zip(boxes[:_MOST_LABELS], labels):
-        x = max(1, min(x1, tile.shape[1] - _LETTER_WIDTH * letters_wide(label)))
         y = min(y2 + 1, tile.shape[0] - _LETTER_HEIGHT) if below else max(y1 - 1, _LETTER_HEIGHT)
-        text = axes.text(x, y, label, fontsize=8.5, color=colour, va="top" if below else "bottom", fontweight="bold")
+        text = axes.text(0, y, label, fontsize=8.5, color=colour, va="top" if below else "bottom", fontweight="bold")
         text.set_path_effects(_OUTLINE)
+        width = text.get_window_extent().width + 2  # of the outline; tile and sheet have the same pixels
+        text.set_x(max(1, min(x1, tile.shape[1] - width)))
+        place = text.get_window_extent()
+        if place.count_overlaps(taken):
+            text.remove()
+        else:
+            taken.append(place)
 
 
-def _draw_box(axes: Axes, box: np.ndarray, colour: str, linewidth: float) -> None:
-    x1, y1, x2, y2 = box
-    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=linewidth))
+def _draw_boxes(axes: Axes, boxes: np.ndarray, colour: str, linewidth: float) -> None:
+    """All at once: ten thousand patches of their own would take a quarter of a minute."""
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (M, 4 corners, 2)
+    axes.add_collection(PolyCollection(list(corners), facecolors="none", edgecolors=colour, linewidths=linewidth))

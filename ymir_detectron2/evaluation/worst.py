@@ -7,6 +7,7 @@ counts as missed and as false. It is not divided by the number of objects: what 
 
 from __future__ import annotations
 
+import heapq
 from typing import NamedTuple, Sequence
 
 import numpy as np
@@ -33,8 +34,8 @@ def worst_pictures(
 ) -> list[BadPicture]:
     """The `count` worst pictures, worst first; of equals the earlier. Pictures without a fault are left out."""
     judged = (_judge(index, picture, matches, score_threshold) for index, picture in enumerate(pictures))
-    faulty = [picture for picture in judged if picture.badness > 0]
-    return sorted(faulty, key=lambda picture: -picture.badness)[:count]
+    faulty = (picture for picture in judged if picture.badness > 0)
+    return heapq.nlargest(count, faulty, key=lambda picture: picture.badness)
 
 
 def _judge(index: int, picture: JudgedPicture, matches: Matches, score_threshold: float) -> BadPicture:

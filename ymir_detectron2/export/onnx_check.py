@@ -36,7 +36,7 @@ class Agreement(NamedTuple):
 
     pictures: int
     boxes: int
-    """That torch found in them."""
+    """That onnxruntime found in them."""
     unmatched: int
     """Of both sides, without a counterpart on the other."""
 
@@ -56,13 +56,17 @@ def compare(
             image_bgr = read_image_bgr(path)
         except ImageError:
             continue
-        edges = model.cfg["INPUT.MIN_SIZE_TEST"], model.cfg["INPUT.MAX_SIZE_TEST"]
-        canvas, image_hw = to_input(image_bgr, input_hw, *edges)
+        canvas, image_hw = to_input(image_bgr, input_hw, *edges_of(model))
         wanted = _torch_finds(model, rules, canvas, image_hw)
         found = Found(*session.run(None, {"image": canvas[None], "image_hw": np.array(image_hw, dtype=np.int64)}))
-        compared, boxes = compared + 1, boxes + len(wanted.scores)
+        compared, boxes = compared + 1, boxes + len(found.scores)
         unmatched += count_unmatched(found, wanted, rules)
     return Agreement(compared, boxes, unmatched)
+
+
+def edges_of(model: RetinaNet) -> tuple[int, int]:
+    """Shorter side of a picture at inference, 0 for its own, and the most that the longer one may have."""
+    return model.cfg["INPUT.MIN_SIZE_TEST"], model.cfg["INPUT.MAX_SIZE_TEST"]
 
 
 def to_input(
@@ -78,7 +82,11 @@ def to_input(
 
 
 def count_unmatched(found: Found, wanted: Found, rules: DecodingRules) -> int:
-    """Boxes of one side that the other lacks, but for those that rounding may put on either side of a limit."""
+    """Boxes of one side that the other lacks, but for those that rounding may put on either side of a limit.
+
+    Args:
+        wanted: also the boxes that were clipped to nothing, which the graph leaves out, as an inference does later.
+    """
     free = np.ones(len(found.scores), dtype=bool)
     lacking = []
     for box, score, class_id in zip(*wanted):
@@ -86,7 +94,7 @@ def count_unmatched(found: Found, wanted: Found, rules: DecodingRules) -> int:
         near &= (np.abs(found.boxes_xyxy - box) <= BOX_TOLERANCE_PX).all(axis=1)
         if near.any():
             free[near.argmax()] = False
-        else:
+        elif (box[2:] > box[:2]).all():
             lacking.append(float(score))
     left = np.array(lacking + found.scores[free].tolist())
     return int((left > _uncertain_score(wanted, rules) + SCORE_TOLERANCE).sum())

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ..atomic_file import atomic_write
 from ..retinanet.box_coding import decode_boxes
 from ..retinanet.decoding import DecodingRules
-from ..retinanet.inference_form import fold_norms
+from ..retinanet.inference_form import to_inference_form
 from ..retinanet.model import RetinaNet
 from .onnx_nms import select_boxes
 
@@ -46,7 +46,7 @@ class OnnxRetinaNet(nn.Module):
         """
         super().__init__()
         self._model = copy.deepcopy(model).eval().to(memory_format=torch.contiguous_format)
-        fold_norms(self._model)
+        to_inference_form(self._model, fix_kernels=False)
         self._input_hw = input_hw
         self._rules = rules
         self._rgb = model.cfg["INPUT.FORMAT"] == "RGB"
@@ -62,7 +62,9 @@ class OnnxRetinaNet(nn.Module):
         kept = select_boxes(boxes, scores, classes, self._model.num_classes, self._rules)
         limits = torch.cat([image_hw.flip(0), image_hw.flip(0)]).to(torch.float32)
         clipped = torch.min(boxes[kept].clamp(min=0), limits)  # torch 1.10 cannot export torch.minimum
-        return clipped, scores[kept], classes[kept]
+        x1, y1, x2, y2 = clipped.unbind(dim=1)
+        inside = torch.nonzero((x2 > x1) & (y2 > y1))[:, 0]  # what lay beside the picture has no area any more
+        return clipped[inside], scores[kept][inside], classes[kept][inside]
 
     def _normalised(self, image: Tensor, image_hw: Tensor) -> Tensor:
         """(1, H, W, 3) uint8 -> (1, 3, H', W') float32: zeros outside of the picture, and up to sides that divide."""
@@ -118,15 +120,25 @@ def write_onnx(
         file.write(model.SerializeToString())
 
 
-def describe(class_names: Sequence[str], input_hw: tuple[int, int], rules: DecodingRules) -> dict[str, Any]:
-    """Metadata that tell a stranger how to use the file."""
+def describe(
+    class_names: Sequence[str], input_hw: tuple[int, int], rules: DecodingRules, edges: tuple[int, int]
+) -> dict[str, Any]:
+    """Metadata that tell a stranger how to use the file.
+
+    Args:
+        edges: shorter side of a picture at inference, 0 for its own, and the most that the longer one may have.
+    """
+    size = f"with its shorter side at {edges[0]} pixels, or its longer one at {edges[1]} where that is less"
     return {
         "class_names": json.dumps(list(class_names), ensure_ascii=False),
-        "input": f"image: (1, {input_hw[0]}, {input_hw[1]}, 3) uint8, BGR, the picture resized to fit and put into the"
-        " upper left corner; image_hw: (2,) int64, its height and width there",
+        "input": f"image: (1, {input_hw[0]}, {input_hw[1]}, 3) uint8, BGR, upright, the picture"
+        f" {size if edges[0] else 'at its own size'}, or smaller still where it does not fit, in the upper left corner,"
+        " the rest of any value; image_hw: (2,) int64, its height and width there",
         "output": "boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of image, x2 and y2 exclusive; scores: (n,) float32,"
         " best first; classes: (n,) int64, positions in class_names",
         "input_hw": list(input_hw),
+        "min_size": edges[0],
+        "max_size": edges[1],
         "score_threshold": rules.score_threshold,
         "nms_threshold": rules.nms_threshold,
         "max_detections": rules.max_detections,

@@ -18,6 +18,7 @@ from .resize import resized_hw
 REACHED_IOU = 0.5
 Lists = List[List[float]]
 
+_BOXES_AT_ONCE = 4096  # there may be a million, and a table of all anchors is to stay in the cache
 _MOST_BOXES = 5000  # that a fit looks at; more change the third digit
 _FEWEST_BOXES = 10  # per size of a level, or per ratio; with fewer, what there was stays
 _ROUNDS = 30
@@ -64,16 +65,19 @@ def missed_share(boxes_wh: np.ndarray, sizes: Sequence[Sequence[float]], ratios:
 
 def best_iou(boxes_wh: np.ndarray, sizes: Sequence[Sequence[float]], ratios: Sequence[Sequence[float]]) -> np.ndarray:
     """(M,) the IoU of each box with its best anchor, both centred on one point."""
+    levels = zip(sizes, _per_level(ratios, len(sizes)))
+    anchors_wh = np.concatenate([_anchors_wh(level_sizes, level_ratios) for level_sizes, level_ratios in levels])
     best = np.zeros(len(boxes_wh))
-    for level_sizes, level_ratios in zip(sizes, _per_level(ratios, len(sizes))):
-        for anchor_wh in _anchors_wh(level_sizes, level_ratios):  # one at a time: M may be a million
-            np.maximum(best, shape_iou(boxes_wh, anchor_wh[None])[:, 0], out=best)
+    for first in range(0, len(boxes_wh), _BOXES_AT_ONCE):
+        part = slice(first, first + _BOXES_AT_ONCE)
+        best[part] = shape_iou(boxes_wh[part], anchors_wh).max(axis=1)
     return best
 
 
 def shape_iou(boxes_wh: np.ndarray, others_wh: np.ndarray) -> np.ndarray:
     """(M, A) IoU of boxes (M, 2) and (A, 2) that share their centre."""
-    intersection = np.minimum(boxes_wh[:, None], others_wh).prod(axis=2)
+    widths, heights = (np.minimum(boxes_wh[:, None, side], others_wh[:, side]) for side in (0, 1))
+    intersection = widths * heights
     return intersection / (boxes_wh.prod(axis=1)[:, None] + others_wh.prod(axis=1) - intersection)
 
 
@@ -97,7 +101,7 @@ def fit_anchors(
     random = np.random.default_rng(seed)
     usable = boxes_wh[(boxes_wh > 0).all(axis=1)]
     now = _Grid([np.log(level) for level in sizes], [np.log(level) for level in ratios])
-    boxes = usable
+    boxes = usable[(usable >= 1).all(axis=1)]  # the network sees nothing of what is less than a pixel
     if len(boxes) > _MOST_BOXES:
         boxes = boxes[np.sort(random.choice(len(boxes), _MOST_BOXES, replace=False))]
     fitted = _best_grid(boxes, now, random).lists()

@@ -48,19 +48,15 @@ def to_inference_form(network: nn.Module, *, fix_kernels: bool = True) -> None:
     Folding changes a float32 logit by about 1e-5.
 
     Args:
-        fix_kernels: False for torch's compiler, which chooses kernels itself and cannot look into oneDNN's call.
+        fix_kernels: False for torch's compiler, which chooses kernels itself, and for its exporter: neither can look
+            into oneDNN's call.
     """
-    fold_norms(network)
-    network.requires_grad_(False)
-    if fix_kernels and _has_onednn(network):
-        _fix_kernels(network)
-
-
-def fold_norms(network: nn.Module) -> None:
-    """Batch normalisation alone, in place."""
     for module in network.modules():
         if isinstance(module, NormedConv2d):
             _fold(module)
+    network.requires_grad_(False)
+    if fix_kernels and _has_onednn(network):
+        _fix_kernels(network)
 
 
 def _fold(conv: NormedConv2d) -> None:

@@ -14,6 +14,9 @@ IGNORED = -1
 BACKGROUND = 0
 OBJECT = 1
 
+_MOST_PAIRS = 1 << 25
+"""Of boxes and anchors that are compared at once: 200 boxes at full size. Ten thousand would take 40 GB."""
+
 
 def pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
     """Return (G, A) intersection over union of (G, 4) and (A, 4) boxes x1 y1 x2 y2; 0 where they do not touch."""
@@ -43,13 +46,20 @@ def match_anchors(
     if len(gt_boxes) == 0:
         matches = torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device)
         return matches, torch.full_like(matches, iou_labels[0], dtype=torch.int8)
-    iou = pairwise_iou(gt_boxes, anchors)
-    best, matches = iou.max(dim=0)
+    best = torch.full((len(anchors),), -1.0, dtype=anchors.dtype, device=anchors.device)
+    matches = torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device)
+    is_best_of_a_box = torch.zeros_like(matches, dtype=torch.bool)
+    size = max(1, _MOST_PAIRS // len(anchors))
+    for first in range(0, len(gt_boxes), size):
+        iou = pairwise_iou(gt_boxes[first : first + size], anchors)
+        best_here, matches_here = iou.max(dim=0)
+        matches = torch.where(best_here > best, matches_here + first, matches)
+        best = torch.max(best, best_here)
+        is_best_of_a_box |= (iou == iou.max(dim=1, keepdim=True).values).any(dim=0)
     labels = torch.full_like(matches, iou_labels[0], dtype=torch.int8)
     for threshold, label in zip(iou_thresholds, iou_labels[1:]):
         labels[best >= threshold] = label
-    best_of_box = iou.max(dim=1, keepdim=True).values
-    labels[(iou == best_of_box).any(dim=0)] = OBJECT
+    labels[is_best_of_a_box] = OBJECT
     return matches, labels
 
 

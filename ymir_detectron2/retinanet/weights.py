@@ -126,6 +126,9 @@ def _fetch(address: str, target: Path) -> str:
     """Copy the address to the file; return the MD5 of its content."""
     with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response, target.open("wb") as file:  # noqa: S310 - https
         shutil.copyfileobj(response, file, 1 << 20)
+        promised = response.headers.get("Content-Length")
+        if promised is not None and file.tell() < int(promised):  # Python takes it for the end
+            raise http.client.HTTPException(f"broke off after {file.tell()} of {promised} bytes")
     digest = hashlib.md5()  # noqa: S324 - guards against damage only; detectron2 publishes nothing stronger
     with target.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

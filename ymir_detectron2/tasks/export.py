@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,18 +22,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_ROOM_TO_LEAVE = 1 << 20  # bytes
 _PICTURES = 4  # that both forms have to agree on
 _STEP = 32  # sides that the pyramid of a RetinaNet divides
+_MOST_PIXELS = 9_000_000  # a picture of 4K; about 15 GiB of memory, without which the system kills the task
 
 
 def require_exporter(settings: TrainSettings) -> None:
-    """Say before a training of hours that its end would lack a package.
+    """Say before a training of hours that its end would lack a package, or memory.
 
     Raises:
-        ConfigError: names it.
+        ConfigError: names what.
     """
     if not settings.export:
         return
+    if math.prod(settings.export_hw) > _MOST_PIXELS:
+        raise ConfigError(
+            f"config.yaml: export_size: {settings.export_size} are more than {_MOST_PIXELS} pixels; choose less"
+        )
     for name in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(name) is None:
             raise ConfigError(
@@ -63,16 +71,21 @@ def export_best_stage(job: TrainJob, result: TrainingResult) -> None:
 
 def _export(job: TrainJob, weights: Path, target: Path, stage_name: str) -> str:
     """Write and compare; '' or what is wrong."""
-    from ..export.onnx_check import compare
+    from ..export.onnx_check import compare, edges_of
     from ..export.onnx_model import OnnxRetinaNet, describe, write_onnx
     from ..retinanet.decoding import rules_of
 
     model = _load(job, weights)
     rules = rules_of(model.cfg)
     input_hw = _input_hw(job, model)
-    metadata = {**describe(job.class_names, input_hw, rules), "stage": stage_name}
+    metadata = {**describe(job.class_names, input_hw, rules, edges_of(model)), "stage": stage_name}
     write_onnx(target, OnnxRetinaNet(model, input_hw, rules), input_hw, job.settings.export_opset, metadata)
     agreement = compare(target, model, rules, input_hw, _some_pictures(job))
+    free = shutil.disk_usage(str(job.models_dir)).free
+    if free < _ROOM_TO_LEAVE:  # what the platform reads is still written after this
+        return f"{job.models_dir} has {free >> 10} KiB left beside it, and {_ROOM_TO_LEAVE >> 10} are needed"
+    if not agreement.pictures:
+        return "no validation picture can be read, so that nothing could be compared"
     if agreement.unmatched:
         return (
             f"of {agreement.boxes} boxes in {agreement.pictures} validation pictures, {agreement.unmatched} differ"

@@ -9,7 +9,7 @@ from typing import Mapping
 from ..contract.training_result import SCORE_THRESHOLD, Stage, TrainingResult
 from ..engines.base import StageWeights
 from ..errors import StorageError
-from ..verdict import says_reader_died
+from ..verdict import death_of_reader
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,9 @@ def add_stage(result: TrainingResult, weights: StageWeights) -> Mapping[str, byt
         _require_room(result, pictures)
         result.attach(SECTION, pictures)
     except Exception as error:  # whatever matplotlib and its fonts come up with: pictures must not cost a model
-        if says_reader_died(error):
-            raise
+        death = death_of_reader(error)
+        if death is not None:
+            raise death from None
         finding = " ".join(f"{type(error).__name__}: {error}".split())
         logger.warning("the pictures of %s are left out: %s", weights.name, finding)
         return {}

@@ -10,6 +10,7 @@ from ..contract.task import class_key
 from ..errors import ConfigError
 
 _LEAST, _MOST = 0.25, 4.0
+_MOST_GIVEN = 1000.0  # far beyond what helps; at 1e39 single precision is infinite
 
 
 def class_weights(text: str, class_names: Sequence[str], boxes_per_class: Sequence[int]) -> list[float] | None:
@@ -20,7 +21,7 @@ def class_weights(text: str, class_names: Sequence[str], boxes_per_class: Sequen
         boxes_per_class: how many boxes of each class the training set holds.
 
     Raises:
-        ConfigError: a class that the task does not have, or a weight that is no number above 0.
+        ConfigError: a class that the task does not have, or a weight that is no number above 0 and up to 1000.
     """
     if not text:
         return None
@@ -54,6 +55,9 @@ def _number(item: str, number: str) -> float:
         weight = float(number)
     except ValueError:
         weight = 0.0
-    if not 0 < weight < float("inf"):
-        raise ConfigError(f"config.yaml: class_weights: {item.strip()!r} needs a number above 0 behind the colon")
+    if not 0 < weight <= _MOST_GIVEN:
+        raise ConfigError(
+            f"config.yaml: class_weights: {item.strip()!r} needs a number above 0 and up to {_MOST_GIVEN:g} behind the"
+            " colon"
+        )
     return weight

@@ -144,7 +144,7 @@ class Trainer:
                 return losses, norm, self._cfg["SOLVER.BASE_LR"] * factor
             if self._scaler is not None:
                 self._scaler.update()  # it counts as used until then
-            self._recovery.recover(step, finding or "another process found no number")
+            self._recovery.recover(step, finding)
             self._skipped_in_a_row = 0
 
     def _finding(self, losses: dict[str, float], norm: float) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import os
+import sys
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 # Rank 0 may convert a large set, or evaluate, while the others wait; the default of 30 minutes has killed such runs.
 _TIMEOUT = datetime.timedelta(hours=6)
@@ -30,11 +32,18 @@ def world_size() -> int:
 def join(device: torch.device) -> None:
     """Meet the other processes; alone, do nothing."""
     if world_size() > 1 and not dist.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # NCCL sends objects from the current device, which would be GPU 0 for all
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+        all_agree(True, device)  # NCCL starts without waiting for anybody, and rank 0 may still convert the set
 
 
 def leave() -> None:
-    if dist.is_available() and dist.is_initialized():
+    """Part from the others; while an error is on its way, its process ends the connection, when it has said why.
+
+    The others would lose it earlier, and their complaint could stand in monitor.txt in place of the reason.
+    """
+    if sys.exc_info()[0] is None and dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
@@ -63,3 +72,10 @@ def all_agree(holds: bool, device: torch.device) -> bool:
     flag = torch.tensor(int(holds), device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MIN)
     return bool(flag)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the running statistics of rank 0; each has moved them on with its own pictures."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)

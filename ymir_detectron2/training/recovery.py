@@ -6,6 +6,7 @@ import logging
 from typing import Any, Mapping
 
 from ..errors import NonFiniteLossError
+from . import processes
 from .state import TrainingState
 
 logger = logging.getLogger(__name__)
@@ -39,23 +40,28 @@ class Recovery:
             self._copies = [*self._copies[-(_COPIES - 1) :], (step, self._state.capture())]
 
     def recover(self, step: int, finding: str) -> None:
-        """Put the last good state back.
+        """Put the last good state back, in all processes together.
+
+        Args:
+            finding: what is wrong in this process; '' where it was another one.
 
         Raises:
             NonFiniteLossError: that has not helped three times; the last good state is in place all the same.
         """
+        finding = next(filter(None, processes.gather(finding)))
         good_step, copy = self._copies.pop() if len(self._copies) > 1 else self._copies[0]
         self._state.restore(copy)
         if self.used == ATTEMPTS:
             raise NonFiniteLossError(
-                f"step {step}: {finding}, for the fourth time; the weights of step {good_step} are kept;"
+                f"step {step}: {finding}, for the fourth time; the weights of step {good_step} were the last good ones;"
                 " lower learning_rate or raise SOLVER.WARMUP_ITERS and start again"
             )
         self.used += 1
-        logger.warning(
-            "step %d: %s; going on from the weights of step %d with half the learning rate (%d of %d times)",
-            step, finding, good_step, self.used, ATTEMPTS,
-        )  # fmt: skip
+        if processes.rank() == 0:
+            logger.warning(
+                "step %d: %s; going on from the weights of step %d with half the learning rate (%d of %d times)",
+                step, finding, good_step, self.used, ATTEMPTS,
+            )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         return {"used": self.used}

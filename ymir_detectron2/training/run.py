@@ -91,6 +91,7 @@ class TrainingRun:
         self._trainer: ResumableTrainer | None = None
         self._step = self._last_stage_step = self._measured_step = 0
         self._has_stage = False
+        self._is_between_steps = False
         self._state_step = 0
         self._state_s = time.monotonic()
         self._seconds: list[float] = []
@@ -147,17 +148,20 @@ class TrainingRun:
         Raises:
             StoppedError: a stop was requested.
         """
+        self._is_between_steps = True
         self._step = stats.step
         self._seconds.append(stats.seconds)
         self._note_step(stats)
         if self._bar is not None:
             self._bar.update()
-        if self._job.stop_requested():
+        # all together: who goes on alone would be cut off in the middle of the next step
+        if not processes.all_agree(not self._job.stop_requested(), next(self._model.parameters()).device):
             raise StoppedError(f"stopped on request after step {stats.step} of {self._max_iter}")
         if self._is_time_for_a_stage():
             self._finish_stage()
         elif self._is_time_for_a_state():
             self._keep_state()
+        self._is_between_steps = False
 
     def summary(self, device: str) -> TrainSummary:
         """What to say about the finished run."""
@@ -221,6 +225,7 @@ class TrainingRun:
         return float(processes.from_first(score_of(evaluation.metrics, self._job.settings.best_metric)))
 
     def _measured(self, whose: str) -> Evaluation:
+        processes.share_buffers(self._model)  # else each process would measure weights of its own
         evaluation = self._evaluate()
         if self._writes:
             log_metrics(self._step, evaluation.metrics, whose)
@@ -299,7 +304,8 @@ class TrainingRun:
         logger.warning("saving the weights of step %d, which are not evaluated: their mAP counts as 0", self._step)
         try:
             self._offer_stage(None)
-            if stopped and self._step > self._state_step:
+            # in the middle of a step part of the state belongs to the next one
+            if stopped and self._is_between_steps and self._step > self._state_step:
                 self._keep_state()
         except ExecutorError as second:  # the first error is the one to report
             logger.error("the weights of step %d could not be saved: %s", self._step, second)

@@ -49,19 +49,19 @@ class Detectron2Engine:
     def train(self, job: TrainJob) -> TrainSummary:
         """Train as `job` says; with several processes, call it in each."""
         device = choose_device(job.gpu_ids, processes.local_rank())
-        dtype = autocast_dtype(job.settings.precision, device)
-        cfg = with_checked_anchors(job, resolve_config(job, load_config), load_coco_json(job.train_json))
-        cfg = _for_this_run(cfg, job, device, dtype)
-        require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], processes.world_size())
-        _require_known_settings(job)
-        log_split(cfg)
-        logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
-                    processes.rank() + 1, processes.world_size())  # fmt: skip
-        logger.info("resolved configuration:\n%s", cfg.to_yaml())
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        processes.join(device)
+        processes.join(device)  # first: rank 0 comes when it has converted the sets that all of them read
         try:
+            dtype = autocast_dtype(job.settings.precision, device)
+            cfg = with_checked_anchors(job, resolve_config(job, load_config), load_coco_json(job.train_json))
+            cfg = _for_this_run(cfg, job, device, dtype)
+            require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], processes.world_size())
+            _require_known_settings(job)
+            log_split(cfg)
+            logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
+                        processes.rank() + 1, processes.world_size())  # fmt: skip
+            logger.info("resolved configuration:\n%s", cfg.to_yaml())
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
             _introduce_processes()
             return _train(job, cfg, device, dtype)
         finally:

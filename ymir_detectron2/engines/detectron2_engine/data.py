@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator
+from typing import Any, Dict, Iterator
 
 import numpy as np
 import torch
@@ -62,14 +62,25 @@ class ReadableLoader:
             may_skip_a_batch: False where other processes would wait for this one.
         """
         self.skipped = Findings()
-        self._loader = build_detection_train_loader(cfg, mapper=Mapper(cfg, is_train=True))
+        self._cfg = cfg
         self._blank = None if may_skip_a_batch else blank_picture()
 
+    def begin_after(self, step: int) -> None:
+        """Draw the pictures in another order than a run that begins at step 1, before the first one is drawn.
+
+        Else a run that is often interrupted would see the beginning of one order again and again.
+        """
+        self._cfg = self._cfg.clone()
+        self._cfg.defrost()
+        self._cfg.SEED = (self._cfg.SEED + step) % 2**31  # in detectron2 0.6 the state of NumPy decides instead
+
     def __iter__(self) -> Iterator[list[Sample]]:
-        batches: Iterable[list[Sample | UnreadablePicture]] = (
-            [_as_tensor(item) for item in batch] for batch in self._loader
-        )
-        return readable_batches(batches, self.skipped, self._blank)
+        return readable_batches(self._batches(), self.skipped, self._blank)
+
+    def _batches(self) -> Iterator[list[Sample | UnreadablePicture]]:
+        """Built when the first batch is wanted: a run that goes on has its random state by then."""
+        for batch in build_detection_train_loader(self._cfg, mapper=Mapper(self._cfg, is_train=True)):
+            yield [_as_tensor(item) for item in batch]
 
 
 def _damaged(dataset_dict: Sample, reason: str) -> Sample:

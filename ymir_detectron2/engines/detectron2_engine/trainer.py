@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...contract.findings import Findings
-from ...errors import ConfigError, NonFiniteLossError
+from ...errors import ConfigError
 from ...training import processes
 from ...training.ema import WeightAverage
 from ...training.loop import StepStats
@@ -51,6 +51,7 @@ class Trainer(DefaultTrainer):
         """
         TrainerBase.__init__(self)
         self.cfg = cfg
+        self._device = device
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         optimizer = self.build_optimizer(cfg, model)
         self._loader = self.build_train_loader(cfg)
@@ -110,6 +111,7 @@ class Trainer(DefaultTrainer):
 
     def restore(self, state: Mapping[str, Any], step: int) -> None:
         """See `training.run.ResumableTrainer`. The pictures come in a new order: the loader cannot be wound on."""
+        self._loader.begin_after(step)
         self._state.restore(state["state"])
         self._recovery.load_state_dict(state["recovery"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -133,16 +135,14 @@ class Trainer(DefaultTrainer):
     def run_step(self) -> None:
         """Take a step, with the next pictures instead where one ends in no number."""
         while True:
+            finding = ""
             try:
                 super().run_step()
-                return
             except FloatingPointError as error:
                 finding = " ".join(str(error).split())
-            if processes.world_size() > 1:
-                raise NonFiniteLossError(  # detectron2 looks at the losses of the first process alone
-                    f"step {self.iter + 1}: {finding}; the weights before this step are kept;"
-                    " lower learning_rate or raise SOLVER.WARMUP_ITERS and start again"
-                )
+            # detectron2 looks at the losses in the first process alone: the others may have moved their weights by now
+            if processes.all_agree(not finding, self._device):
+                return
             self._recovery.recover(self.iter + 1, finding)
             self._lower_rate()
 
@@ -185,6 +185,7 @@ class _Report(HookBase):
         seconds = time.perf_counter() - self._start_s
         latest = {name: value for name, (value, _) in self.trainer.storage.latest().items()}
         losses = {name: value for name, value in latest.items() if name.startswith("loss")}
+        self.trainer.storage.clear_images()  # VIS_PERIOD draws some, which nobody else takes out
         step = self.trainer.iter + 1
         if self._average is not None:
             self._average.update()
