@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import MakeTree, Tree
 from tests.platform_reader import read_training_result
 from tests.running import Outcome, Running, descendants, run_start, start_script
+from ymir_detectron2.retinanet.checkpoint import read_content
 
 STEPS = 24
 FORM = {"max_iter": STEPS, "eval_period": 8, "ema": 0.9, "num_workers": 1, "learning_rate": 0.02}
@@ -37,7 +39,7 @@ def losses_by_step(tree: Tree) -> dict[int, float]:
 
 
 def final_weights(tree: Tree) -> dict[str, torch.Tensor]:
-    return torch.load(tree.out_dir / "models" / f"iter_{STEPS:07d}.pth", weights_only=True)["model"]
+    return read_content(tree.out_dir / "models" / f"iter_{STEPS:07d}.pth")["model"]
 
 
 def states(tree: Tree) -> list[Path]:
@@ -119,10 +121,16 @@ def pid_of_rank(running: Running, rank: int) -> int:
     return 0
 
 
-def has_connection(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return any(os.readlink(file).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir())
-    return False
+def is_waiting(pid: int) -> bool:
+    """Whether a process has imported torch and then done nothing for a second."""
+    seconds = []
+    for _ in range(2):
+        with contextlib.suppress(OSError):  # it has not begun, or has ended
+            state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            if state == "S" and int(numbers[20]) * os.sysconf("SC_PAGE_SIZE") > 150 << 20:
+                seconds.append(int(numbers[10]) + int(numbers[11]))
+        time.sleep(1)
+    return len(seconds) == 2 and seconds[0] == seconds[1]
 
 
 def start_with_a_slow_conversion(tree: Tree) -> Running:
@@ -132,7 +140,7 @@ def start_with_a_slow_conversion(tree: Tree) -> Running:
     index.unlink()
     os.mkfifo(index)
     running = start_script("start.py", tree.env_file)
-    running.wait_for(lambda: has_connection(pid_of_rank(running, 1)))
+    running.wait_for(lambda: is_waiting(pid_of_rank(running, 1)))
     index.write_text(text, encoding="utf-8")
     index.unlink()
     index.write_text(text, encoding="utf-8")

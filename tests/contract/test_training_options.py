@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from tests.conftest import MakeTree, Tree
 from tests.platform_reader import read_training_result
 from tests.running import run_start
+from ymir_detectron2.retinanet.checkpoint import read_content
 
 STANDING_STILL = {"max_iter": 12, "eval_period": 2, "learning_rate": 1e-12}
 
@@ -38,7 +38,7 @@ def test_averaged_weights_are_measured_beside_the_others_and_packed_when_better(
     assert outcome.output.count("step 4: AP50 of the averaged weights") == 1
     assert outcome.output.count("step 4: AP50 ") == 2
     assert stages_of(tree) == ["iter_0000004"]
-    metadata = torch.load(tree.out_dir / "models" / "iter_0000004.pth", weights_only=True)
+    metadata = read_content(tree.out_dir / "models" / "iter_0000004.pth")
     figures = [line.split("AP50", 1)[1].split("  ")[0] for line in outcome.lines if "step 4: AP50" in line]
     best = max(float(text.rpartition(" ")[2]) for text in figures)
     assert metadata["ap50"] == pytest.approx(best, abs=1e-4)

@@ -122,5 +122,5 @@ def test_where_not_even_one_picture_fits_the_run_ends_with_a_sentence(tmp_path: 
     assert "OutOfMemoryError: memory ran out with one picture at a time" in in_small_memory(tmp_path, 20)
 
 
-SCARCE_MIB = 600
-"""More than the first step needs in parts, less than it needs at once."""
+SCARCE_MIB = 600 if hasattr(torch, "compile") else 520
+"""More than the first step needs in parts, less than it needs at once: torch 1.10 needs less."""

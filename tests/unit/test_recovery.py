@@ -97,6 +97,7 @@ def with_scaler(trainer: Trainer, exponent: int, **options: float) -> torch.amp.
     return scaler
 
 
+@pytest.mark.skipif(not hasattr(getattr(torch, "amp", None), "GradScaler"), reason="this torch scales on GPUs only")
 def test_steps_that_overflow_under_the_loss_scaler_are_left_out_and_counted(tmp_path: Path):
     """The scale begins so high that gradients overflow, and is halved until they do not."""
     cfg = config()
@@ -115,6 +116,7 @@ def test_steps_that_overflow_under_the_loss_scaler_are_left_out_and_counted(tmp_
     assert trainer.state()["skipped_steps"] == 1
 
 
+@pytest.mark.skipif(not hasattr(getattr(torch, "amp", None), "GradScaler"), reason="this torch scales on GPUs only")
 def test_a_scaler_that_finds_no_scale_is_a_failure_like_any_other(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     cfg = config()
     model = build(cfg)

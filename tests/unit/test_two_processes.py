@@ -17,6 +17,7 @@ from tests.training_parts import build, config, draw_set, trainer_of
 from tests.unit.test_training_run import nothing_found, run
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
+from ymir_detectron2.retinanet.checkpoint import read_content
 from ymir_detectron2.training import processes
 from ymir_detectron2.training.recovery import Recovery
 from ymir_detectron2.training.state import TrainingState
@@ -116,7 +117,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         command = [sys.executable, "-c", code, str(folder / rank), str(folder / f"{rank}.pt")]
         started.append(subprocess.Popen(command, env={**variables, "RANK": rank, "LOCAL_RANK": rank}))
     assert [process.wait(timeout=120) for process in started] == [0, 0]
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in "01"]
+    return [read_content(folder / f"{rank}.pt") for rank in "01"]
 
 
 def test_a_step_of_two_processes_is_that_of_one(tmp_path: Path, both: list[dict[str, Any]]):

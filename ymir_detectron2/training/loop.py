@@ -188,4 +188,5 @@ class Trainer:
 
 def _new_scaler(device: torch.device) -> Any:
     """The loss scaler of fp16, by its name in old and in new torch."""
-    return torch.amp.GradScaler(device.type) if hasattr(torch.amp, "GradScaler") else torch.cuda.amp.GradScaler()
+    amp: Any = getattr(torch, "amp", None)  # torch 1.10 has none
+    return amp.GradScaler(device.type) if hasattr(amp, "GradScaler") else torch.cuda.amp.GradScaler()
