@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent.parent
 SCRIPT = """
 import logging, resource, sys
@@ -32,6 +35,7 @@ print("found", len(found), detector._batches.size < 64, same)
 """
 
 
+@pytest.mark.skipif(not hasattr(torch, "compile"), reason="torch 1.10 itself crashes when it lacks memory here")
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=PROJECT_DIR, capture_output=True, text=True, check=False, timeout=120
