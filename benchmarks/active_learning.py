@@ -32,15 +32,14 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 if str(PROJECT_DIR) not in sys.path:
     sys.path.insert(0, str(PROJECT_DIR))
 
+from benchmarks.experiment import load_pictures, require_same_settings, whole_lines  # noqa: E402
 from benchmarks.learning_report import FIRST, Round, format_table, write_report  # noqa: E402
-from ymir_detectron2.errors import ConfigError  # noqa: E402
 from ymir_detectron2.settings import MINING_ALGORITHMS  # noqa: E402
-from ymir_detectron2.tools.draw_dataset import draw_pictures  # noqa: E402
 from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
 from ymir_detectron2.tools.task_folder import LabelledPicture, asset_name, write_task_folder  # noqa: E402
-from ymir_detectron2.tools.voc_source import read_voc  # noqa: E402
 
-DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
+_SETTINGS = ("voc", "budget", "first_steps", "max_iter", "from_scratch", "learning_rate", "precision")
+"""Options that all results in a folder have in common; there may be more seeds and the like."""
 TRAINING_CONFIG = {
     "config_file": "configs/CPU/retinanet_R_18_FPN_small.yaml",
     "batch_size": 4,
@@ -77,11 +76,7 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if len(whole) < len(lines):  # a stop has cut the last one
-            file.write_text("".join(whole), encoding="utf-8")
-        self.rounds = [Round(**json.loads(line)) for line in whole]
+        self.rounds = [Round(**json.loads(line)) for line in whole_lines(file)]
 
     def find(self, key: Key) -> Round | None:
         return next((one for one in self.rounds if (one.seed, one.algorithm, one.round) == key), None)
@@ -97,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _read_arguments(arguments)
     out = options.out.resolve()
     (out / "tasks").mkdir(parents=True, exist_ok=True)
-    _require_same_settings(out / "settings.json", options)
+    require_same_settings(out, {name: getattr(options, name) for name in _SETTINGS})
     form = {name: getattr(options, name) for name in ("max_iter", "precision", "learning_rate")}
     plan = Plan(
         out,
-        *_load_pictures(options.voc, out / "pictures"),
+        *load_pictures(options.voc, out / "pictures"),
         budget=options.budget,
         rounds=options.rounds,
         first_steps=options.first_steps,
@@ -132,22 +127,6 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", help="bf16 pays on processors that have it")
     parser.add_argument("--jobs", type=int, default=2, help="tasks at a time (%(default)s)")
     return parser.parse_args(arguments)
-
-
-def _require_same_settings(file: Path, options: argparse.Namespace) -> None:
-    """Rounds of other settings must not get into one table; more seeds, rounds and algorithms may."""
-    names = ("voc", "budget", "first_steps", "max_iter", "from_scratch", "learning_rate", "precision")
-    settings = {name: str(getattr(options, name)) for name in names}
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
-        raise ConfigError(f"{file.parent}: holds rounds of other settings; give them again or choose another --out")
-    file.write_text(json.dumps(settings), encoding="utf-8")
-
-
-def _load_pictures(voc: Path | None, drawn: Path) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
-    if voc:
-        return read_voc(voc, "train.txt"), read_voc(voc, "val.txt")
-    training = draw_pictures(drawn / "train", DRAWN_TRAINING, seed=1)
-    return training, draw_pictures(drawn / "val", DRAWN_VALIDATION, seed=2)
 
 
 def run_missing(plan: Plan, journal: Journal, seeds: Sequence[int], algorithms: Sequence[str], jobs: int) -> None:

@@ -27,14 +27,13 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 if str(PROJECT_DIR) not in sys.path:
     sys.path.insert(0, str(PROJECT_DIR))
 
+from benchmarks.experiment import load_pictures, require_same_settings, whole_lines  # noqa: E402
 from benchmarks.recipe_report import BASE, Training, format_table, put_into  # noqa: E402
-from ymir_detectron2.errors import ConfigError  # noqa: E402
-from ymir_detectron2.tools.draw_dataset import draw_pictures  # noqa: E402
 from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
 from ymir_detectron2.tools.task_folder import LabelledPicture, write_task_folder  # noqa: E402
-from ymir_detectron2.tools.voc_source import read_voc  # noqa: E402
 
-DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
+_SETTINGS = ("voc", "steps", "batch_size", "precision", "args_options")
+"""Options that all results in a folder have in common; there may be more seeds and the like."""
 CONFIG_FILE = "configs/CPU/retinanet_R_18_FPN_small.yaml"
 
 _OLD_SCHEDULE = "SOLVER.STEPS (60000,80000) SOLVER.WARMUP_ITERS 1000"
@@ -82,11 +81,7 @@ class Journal:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if len(whole) < len(lines):  # a stop has cut the last one
-            file.write_text("".join(whole), encoding="utf-8")
-        self.trainings = [Training(**json.loads(line)) for line in whole]
+        self.trainings = [Training(**json.loads(line)) for line in whole_lines(file)]
 
     def has(self, recipe: str, seed: int) -> bool:
         return any((one.recipe, one.seed) == (recipe, seed) for one in self.trainings)
@@ -102,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _read_arguments(arguments)
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    _require_same_settings(out / "settings.json", options)
-    train, val = _load_pictures(options.voc, out / "pictures")
+    require_same_settings(out, {name: getattr(options, name) for name in _SETTINGS})
+    train, val = load_pictures(options.voc, out / "pictures")
     plan = Plan(out, train, val, options.steps, options.args_options, options.batch_size, options.precision)
     journal = Journal(out / "trainings.jsonl")
     for seed, recipe in itertools.product(options.seeds, options.recipes):  # after a stop, all have come equally far
@@ -131,22 +126,6 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
                         help="for all trainings (%(default)s)")  # fmt: skip
     parser.add_argument("--docs", type=Path, metavar="FILE", help="document to put the table into")
     return parser.parse_args(arguments)
-
-
-def _require_same_settings(file: Path, options: argparse.Namespace) -> None:
-    """Trainings of other settings must not get into one table; more seeds and recipes may."""
-    names = ("voc", "steps", "batch_size", "precision", "args_options")
-    settings = {name: str(getattr(options, name)) for name in names}
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != settings:
-        raise ConfigError(f"{file.parent}: holds trainings of other settings; give them again or choose another --out")
-    file.write_text(json.dumps(settings), encoding="utf-8")
-
-
-def _load_pictures(voc: Path | None, drawn: Path) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
-    if voc:
-        return read_voc(voc, "train.txt"), read_voc(voc, "val.txt")
-    training = draw_pictures(drawn / "train", DRAWN_TRAINING, seed=1)
-    return training, draw_pictures(drawn / "val", DRAWN_VALIDATION, seed=2)
 
 
 def run_training(plan: Plan, recipe: str, seed: int) -> Training:

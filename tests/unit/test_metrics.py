@@ -14,7 +14,7 @@ from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.errors import DatasetError
 from ymir_detectron2.evaluation import metrics
 from ymir_detectron2.evaluation.matching import Counts
-from ymir_detectron2.evaluation.metrics import ImageResult, Metrics, evaluate, evaluate_boxes
+from ymir_detectron2.evaluation.metrics import ImageResult, Metrics, evaluate
 
 NAMES = ("cat", "dog")
 BOX = (10.0, 20.0, 20.0, 30.0)
@@ -36,7 +36,7 @@ def result(image_id: int, *found: tuple[int, float, tuple[float, ...]]) -> Image
 
 def measure(tmp_path: Path, pictures: list[Record], results: list[ImageResult]) -> Metrics:
     write_coco_json(tmp_path / "val.json", pictures, NAMES)
-    return evaluate_boxes(tmp_path / "val.json", results, NAMES)
+    return evaluate(tmp_path / "val.json", results, NAMES).metrics
 
 
 def test_everything_found_is_one(tmp_path: Path):
@@ -112,7 +112,7 @@ def test_boxes_are_counted_at_the_threshold_of_the_form_and_at_the_best(tmp_path
     """cat: right with 0.9, false with 0.3. dog: missed, for 0.19 is below 0.2; owl: neither there nor found."""
     results = [result(1, (0, 0.9, BOX), (0, 0.3, (60, 60, 70, 70)), (1, 0.19, BOX))]
     write_coco_json(tmp_path / "val.json", [picture((0, BOX), (1, BOX))], ("cat", "dog", "owl"))
-    found = evaluate_boxes(tmp_path / "val.json", results, ("cat", "dog", "owl"))
+    found = evaluate(tmp_path / "val.json", results, ("cat", "dog", "owl")).metrics
     assert found.counts_by_class == {"cat": Counts(1, 1, 0), "dog": Counts(0, 0, 1), "owl": Counts(0, 0, 0)}
     assert found.at_threshold == (0.2, Counts(1, 1, 1))
     assert found.at_best_f1 == (pytest.approx(0.09), Counts(2, 1, 0))  # F1 0.8; above 0.3 it is 2 / 3
@@ -130,7 +130,7 @@ def test_an_evaluation_brings_what_pictures_of_it_need(tmp_path: Path):
     assert evaluation.pictures[0].truth_boxes.tolist() == [list(BOX)]
     assert evaluation.pictures[1].found_scores == pytest.approx([0.5, 0.4])
     assert evaluation.matches.objects.tolist() == [0, 0, -1]
-    assert evaluation.metrics == evaluate_boxes(tmp_path / "val.json", [result(1, (1, 0.9, BOX)), third], NAMES)
+    assert evaluation.metrics == evaluate(tmp_path / "val.json", [result(1, (1, 0.9, BOX)), third], NAMES).metrics
 
 
 def test_the_figures_are_those_of_pycocotools_and_do_not_depend_on_how_many_classes_go_together(
@@ -149,9 +149,9 @@ def test_the_figures_are_those_of_pycocotools_and_do_not_depend_on_how_many_clas
         rows = zip(np.concatenate([classes, classes[::-1]]).tolist(), random.random(12).tolist(), map(tuple, found))
         results.append(result(number, *rows))
     write_coco_json(tmp_path / "val.json", pictures, names)
-    at_once = evaluate_boxes(tmp_path / "val.json", results, names)
+    at_once = evaluate(tmp_path / "val.json", results, names).metrics
     monkeypatch.setattr(metrics, "_BOXES_AT_ONCE", 3)
-    assert evaluate_boxes(tmp_path / "val.json", results, names) == at_once
+    assert evaluate(tmp_path / "val.json", results, names).metrics == at_once
     coco = coco_of(tmp_path / "val.json", results)
     mine = (
         at_once.ap, at_once.ap50, at_once.ap75, at_once.ap_small, at_once.ap_medium, at_once.ap_large,

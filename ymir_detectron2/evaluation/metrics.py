@@ -85,11 +85,6 @@ class Evaluation(NamedTuple):
     """At IoU 0.5."""
 
 
-def evaluate_boxes(coco_json: Path, results: Sequence[ImageResult], class_names: Sequence[str]) -> Metrics:
-    """As `evaluate`, for who wants the numbers alone."""
-    return evaluate(coco_json, results, class_names).metrics
-
-
 def evaluate(
     coco_json: Path,
     results: Sequence[ImageResult],
