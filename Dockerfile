@@ -3,14 +3,14 @@
 #   docker build -t ymir-detectron2:current --build-arg BASE=debian:bookworm-slim --build-arg FLAVOUR=current .
 ARG BASE=nvidia/cuda:11.1.1-cudnn8-runtime-ubuntu20.04
 
-# --- everything that is installed, in a virtual environment that is copied as a whole: pip itself stays behind
+# --- Python packages, in a virtual environment that is copied as a whole; pip itself is not in the final image
 FROM ${BASE} AS packages
 ARG FLAVOUR=cu111
 # No versions here: Debian and Ubuntu keep only the latest of a package.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*
 COPY requirements/${FLAVOUR}.txt /requirements.txt
-# The switch as a variable: ensurepip reads it too.
+# --no-cache-dir as a variable: ensurepip reads it too.
 # hadolint ignore=DL3042
 RUN export PIP_NO_CACHE_DIR=1 && python3 -m venv /opt/venv && /opt/venv/bin/python -m pip install -r /requirements.txt \
     && /opt/venv/bin/python -m pip freeze > /opt/venv/sbom.txt \
@@ -25,12 +25,12 @@ RUN mkdir /weights && /opt/venv/bin/python -m ymir_detectron2.tools.fetch_weight
 
 # --- the product
 FROM ${BASE}
-# The font writes Chinese class names into the pictures of an evaluation.
+# The font draws Chinese class names in the plots of an evaluation.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends python3 fonts-wqy-microhei \
     && rm -rf /var/lib/apt/lists/*
 
-# Any uid, no passwd entry, read-only root: whatever wants to write finds /tmp, and getpass finds a name.
+# Any uid, no passwd entry, read-only root: caches go to /tmp, and getpass finds a user name.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp USER=ymir \
@@ -43,7 +43,7 @@ COPY docker/start.sh /usr/bin/start.sh
 COPY training-template.yaml mining-template.yaml infer-template.yaml manifest.yaml /img-man/
 COPY . /app
 WORKDIR /app
-# Compiled now, since nothing can be written later; and the image is proven to import before anybody pulls it.
+# Byte-compiled now, since the root is read-only later; the import is a smoke test of the image.
 RUN chmod -R a+rX /app /img-man /usr/bin/start.sh && python -m compileall -q /app \
     && python -c "import cv2, pycocotools, torch, torchvision.ops, ymir_exc"
 

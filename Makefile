@@ -4,13 +4,19 @@ PYTHON38 ?= python3.8
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test check test-image test-py38 bench readme clean
+.PHONY: demo test test-slow test-all check test-image test-py38 bench readme clean
 
 demo: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.demo --out demo
 
+# all tests but those marked slow (several machines, restarts, compilers), which CI runs as well
 test: check
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/ready
+	$(RUN) -m pytest -n 2 --dist loadfile -m slow
+
+test-all: test test-slow
 
 check: $(VENV)/ready
 	$(RUN) -m ruff check .
@@ -30,8 +36,10 @@ BENCHMARKS := dataset_conversion inference_speed where_time_goes mining_speed ca
 bench: $(VENV)/ready
 	set -e; for name in $(BENCHMARKS); do $(RUN) -m benchmarks.$$name $(if $(QUICK),--quick); done
 
+# what is made from config/settings.py: the tables of README.md and the templates of the web form
 readme: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.readme_tables README.md
+	$(RUN) -m ymir_detectron2.tools.form_templates .
 
 # torch and torchvision come from the package index as a pair; together they are 5.5 GB
 $(VENV)/ready: requirements/current.txt requirements/dev.txt

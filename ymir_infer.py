@@ -1,8 +1,8 @@
-"""Find boxes in the candidates of the task that env.yaml describes."""
+"""Predict the boxes of the candidate images: the inference script of a task."""
 
 import sys
 
-from ymir_detectron2.settings import InferSettings
+from ymir_detectron2.config.settings import InferSettings
 from ymir_detectron2.tasks.infer import infer
 from ymir_detectron2.tasks.script import run_script
 

@@ -1,8 +1,8 @@
-"""Score the candidates of the task that env.yaml describes by how much labelling them would teach."""
+"""Score the candidate images by how informative their labels would be: the mining script of a task."""
 
 import sys
 
-from ymir_detectron2.settings import MiningSettings
+from ymir_detectron2.config.settings import MiningSettings
 from ymir_detectron2.tasks.mine import mine
 from ymir_detectron2.tasks.script import run_script
 

@@ -1,8 +1,8 @@
-"""Train a detector on the task that env.yaml describes."""
+"""Train a detector: the training script of a task."""
 
 import sys
 
-from ymir_detectron2.settings import TrainSettings
+from ymir_detectron2.config.settings import TrainSettings
 from ymir_detectron2.tasks.script import run_script
 from ymir_detectron2.tasks.train import train
 

@@ -1,30 +1,27 @@
-"""Does mining help? Train, mine the next pictures, label them, train again: AP50 by round, for every algorithm.
+"""Does mining help? Active learning: train, mine the next images, label them, train again; AP50 by round and algorithm.
 
     python3 benchmarks/active_learning.py --out FOLDER [--voc DIR] [--seeds 0 1 2] [--jobs 2]
 
 FOLDER/rounds.jsonl   one line per training: {"seed": 0, "algorithm": "cald", "round": 1, "labelled": [..], "ap50": ..}
-FOLDER/tasks/         task folders; only the models that are still needed stay
+FOLDER/tasks/         task folders; models that are no longer needed are removed
 FOLDER/active_learning.md  FOLDER/active_learning.png    table and plot of these lines; the plot needs matplotlib
 
-Every round is a mining and a training task by start.py, in processes of their own. A training starts from the model of
-the round before, as users of the platform do, or from random weights. All algorithms of a seed share the first one.
-A run that was stopped goes on where it was.
+Every round is a mining and a training task by start.py. A training starts from the model of the round before, as users
+of the platform do, or from random weights. All algorithms of a seed share the first training. An interrupted run
+continues where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import os
 import random
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence, Tuple
 
@@ -32,14 +29,14 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 if str(PROJECT_DIR) not in sys.path:
     sys.path.insert(0, str(PROJECT_DIR))
 
-from benchmarks.experiment import load_pictures, require_same_settings, whole_lines  # noqa: E402
+from benchmarks.experiment import Journal, load_images, require_same_settings, run_task  # noqa: E402
 from benchmarks.learning_report import FIRST, Round, format_table, write_report  # noqa: E402
-from ymir_detectron2.settings import MINING_ALGORITHMS  # noqa: E402
+from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS  # noqa: E402
 from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
-from ymir_detectron2.tools.task_folder import LabelledPicture, asset_name, write_task_folder  # noqa: E402
+from ymir_detectron2.tools.task_folder import AnnotatedImage, asset_name, write_task_folder  # noqa: E402
 
 _SETTINGS = ("voc", "budget", "first_steps", "max_iter", "from_scratch", "learning_rate", "precision")
-"""Options that all results in a folder have in common; there may be more seeds and the like."""
+"""Options that must be the same for all results in a folder; seeds and algorithms may be added."""
 TRAINING_CONFIG = {
     "config_file": "configs/CPU/retinanet_R_18_FPN_small.yaml",
     "batch_size": 4,
@@ -51,44 +48,36 @@ Key = Tuple[int, str, int]
 
 @dataclass(frozen=True)
 class Plan:
-    """What all rounds have in common."""
+    """Settings that all rounds have in common."""
 
     out: Path
-    pool: Sequence[LabelledPicture]
-    val: Sequence[LabelledPicture]
+    pool: Sequence[AnnotatedImage]
+    val: Sequence[AnnotatedImage]
     budget: int
-    """Pictures in round 0, and added in each further one."""
+    """Images in round 0, and added in each further one."""
     rounds: int
     first_steps: int
     """Of the training in round 0."""
     config: Mapping[str, Any]
     """For config.yaml of a training; its `precision` holds for mining too, its `max_iter` not for round 0."""
     from_scratch: bool = False
-    """Random weights in every round, in place of the model of the round before."""
+    """Start every round from random weights, not from the model of the round before."""
 
     def task_folder(self, key: Key) -> Path:
         return self.out / "tasks" / "seed{}-{}-{}".format(*key)
 
 
-class Journal:
-    """rounds.jsonl: finished rounds, kept over a stop. Several threads may add."""
+Rounds = Journal[Round]
+"""rounds.jsonl."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-        self.rounds = [Round(**json.loads(line)) for line in whole_lines(file)]
 
-    def find(self, key: Key) -> Round | None:
-        return next((one for one in self.rounds if (one.seed, one.algorithm, one.round) == key), None)
-
-    def add(self, one: Round) -> None:
-        with self._lock, self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(one)) + "\n")
-            self.rounds.append(one)
+def find_round(journal: Rounds, key: Key) -> Round | None:
+    """Return a finished round."""
+    return journal.find(seed=key[0], algorithm=key[1], round=key[2])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the rounds that are missing, then report all."""
+    """Run the missing rounds, then report all."""
     options = _read_arguments(arguments)
     out = options.out.resolve()
     (out / "tasks").mkdir(parents=True, exist_ok=True)
@@ -96,20 +85,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     form = {name: getattr(options, name) for name in ("max_iter", "precision", "learning_rate")}
     plan = Plan(
         out,
-        *load_pictures(options.voc, out / "pictures"),
+        *load_images(options.voc, out / "images"),
         budget=options.budget,
         rounds=options.rounds,
         first_steps=options.first_steps,
         config={**TRAINING_CONFIG, **form},
         from_scratch=options.from_scratch,
     )
-    journal = Journal(out / "rounds.jsonl")
+    journal = Journal(out / "rounds.jsonl", Round)
     started_s = time.perf_counter()
     try:
         run_missing(plan, journal, options.seeds, options.algorithms, options.jobs)
     finally:
-        write_report(out, journal.rounds)
-    print(f"\n{format_table(journal.rounds)}\nwall time {(time.perf_counter() - started_s) / 60:.1f} min", flush=True)
+        write_report(out, journal.results)
+    print(f"\n{format_table(journal.results)}\nwall time {(time.perf_counter() - started_s) / 60:.1f} min", flush=True)
 
 
 def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -118,21 +107,21 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--voc", type=Path, metavar="DIR", help="Pascal VOC set with train.txt and val.txt; else drawn")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--algorithms", nargs="+", default=list(MINING_ALGORITHMS), choices=MINING_ALGORITHMS)
-    parser.add_argument("--budget", type=int, default=20, help="pictures per round (%(default)s)")
+    parser.add_argument("--budget", type=int, default=20, help="images per round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="rounds of mining (%(default)s)")
     parser.add_argument("--first-steps", type=int, default=200, help="steps of the first training (%(default)s)")
     parser.add_argument("--steps", type=int, default=70, dest="max_iter", help="of each further one (%(default)s)")
     parser.add_argument("--from-scratch", action="store_true", help="start every training from random weights")
     parser.add_argument("--learning-rate", type=float, default=0.01)
-    parser.add_argument("--precision", default="auto", help="bf16 pays on processors that have it")
+    parser.add_argument("--precision", default="auto", help="bf16 is faster on processors that have it")
     parser.add_argument("--jobs", type=int, default=2, help="tasks at a time (%(default)s)")
     return parser.parse_args(arguments)
 
 
-def run_missing(plan: Plan, journal: Journal, seeds: Sequence[int], algorithms: Sequence[str], jobs: int) -> None:
-    """Run what the journal lacks, round by round: after a stop, all algorithms have come equally far."""
+def run_missing(plan: Plan, journal: Rounds, seeds: Sequence[int], algorithms: Sequence[str], jobs: int) -> None:
+    """Run the missing rounds, number by number: after an interruption all algorithms have come equally far."""
     futures: dict[Key, Future[Round]] = {}
-    with ThreadPoolExecutor(jobs) as threads:  # first in, first out: no round waits for one that is behind it
+    with ThreadPoolExecutor(jobs) as threads:  # first in, first out: no round waits for one that is queued after it
         for seed in seeds:
             futures[seed, FIRST, 0] = threads.submit(_run_first, plan, journal, seed)
         for number, seed, algorithm in itertools.product(range(1, plan.rounds + 1), seeds, algorithms):
@@ -142,68 +131,68 @@ def run_missing(plan: Plan, journal: Journal, seeds: Sequence[int], algorithms: 
         try:
             for future in futures.values():
                 future.result()
-        finally:  # after a failure nothing further is begun
+        finally:  # after a failure no further round is started
             for future in futures.values():
                 future.cancel()
 
 
-def _run_first(plan: Plan, journal: Journal, seed: int) -> Round:
-    """Round 0: pictures drawn by lot."""
-    done = journal.find((seed, FIRST, 0))
+def _run_first(plan: Plan, journal: Rounds, seed: int) -> Round:
+    """Run round 0 on images drawn at random."""
+    done = find_round(journal, (seed, FIRST, 0))
     if done is not None:
         return done
     drawn = random.Random(seed).sample(list(plan.pool), plan.budget)
     return _train(plan, journal, (seed, FIRST, 0), drawn, None, time.perf_counter())
 
 
-def _run_round(plan: Plan, journal: Journal, key: Key, running: Future[Round]) -> Round:
+def _run_round(plan: Plan, journal: Rounds, key: Key, running: Future[Round]) -> Round:
     """Mine with the model of the round before, label, train."""
-    before, done = running.result(), journal.find(key)
+    before, done = running.result(), find_round(journal, key)
     if done is not None:
         return done
     started_s = time.perf_counter()
     model_task = plan.task_folder((before.seed, before.algorithm, before.round))
-    by_name = {picture.image.name: picture for picture in plan.pool}
+    by_name = {image.path.name: image for image in plan.pool}
     labelled = [by_name[name] for name in before.labelled]
     model = model_task / "out" / "models"
     labelled += _mine(plan, key, labelled, model)
     done = _train(plan, journal, key, labelled, None if plan.from_scratch else model, started_s)
-    if before.round > 0:  # the model of round 0 is for all algorithms
+    if before.round > 0:  # the model of round 0 is shared by all algorithms
         shutil.rmtree(str(model_task))
     return done
 
 
-def _mine(plan: Plan, key: Key, labelled: Sequence[LabelledPicture], model: Path) -> list[LabelledPicture]:
-    """Give the pictures that are worth labelling next."""
-    known = {picture.image for picture in labelled}
-    candidates = [picture for picture in plan.pool if picture.image not in known]
+def _mine(plan: Plan, key: Key, labelled: Sequence[AnnotatedImage], model: Path) -> list[AnnotatedImage]:
+    """Run a mining task; return the images to label next."""
+    known = {image.path for image in labelled}
+    candidates = [image for image in plan.pool if image.path not in known]
     config = {"mining_algorithm": key[1], "seed": key[0], "precision": plan.config["precision"]}
     root = plan.task_folder(key).with_suffix(".mining")
-    images = [picture.image for picture in candidates]
+    images = [image.path for image in candidates]
     _run_task(root, task="mining", class_names=_class_names(plan), candidates=images, model=model, config=config)
     picked = pick_next(root / "out" / "result.tsv", candidates, plan.budget)
     shutil.rmtree(str(root))
     return picked
 
 
-def pick_next(result_file: Path, candidates: Sequence[LabelledPicture], budget: int) -> list[LabelledPicture]:
-    """Take the first lines of a result.tsv, in the order of the file, as the platform does."""
-    by_name = {asset_name(picture.image): picture for picture in candidates}
+def pick_next(result_file: Path, candidates: Sequence[AnnotatedImage], budget: int) -> list[AnnotatedImage]:
+    """Return the images of the first lines of a result.tsv, as the platform takes them."""
+    by_name = {asset_name(image.path): image for image in candidates}
     lines = result_file.read_text(encoding="utf-8").splitlines()
     return [by_name[Path(line.split("\t")[0]).name] for line in lines[:budget]]
 
 
 def _train(
-    plan: Plan, journal: Journal, key: Key, labelled: Sequence[LabelledPicture], model: Path | None, started_s: float
+    plan: Plan, journal: Rounds, key: Key, labelled: Sequence[AnnotatedImage], model: Path | None, started_s: float
 ) -> Round:
-    """Train on `labelled`, from `model` or from random weights, and put the result down."""
+    """Train on `labelled`, from `model` or from random weights; record and return the result."""
     root, steps = plan.task_folder(key), plan.config["max_iter"] if key[2] else plan.first_steps
     # one evaluation, at the end: no choice of a lucky stage
     config = {**plan.config, "max_iter": steps, "eval_period": steps, "seed": key[0]}
-    pictures = {"train": labelled, "val": plan.val}
-    _run_task(root, task="train", class_names=_class_names(plan), **pictures, config=config, pretrained=model)
+    images = {"train": labelled, "val": plan.val}
+    _run_task(root, task="train", class_names=_class_names(plan), **images, config=config, pretrained=model)
     ap50 = pack_best_stage(root / "out" / "models").m_ap
-    names, boxes = [picture.image.name for picture in labelled], sum(len(picture.boxes) for picture in labelled)
+    names, boxes = [image.path.name for image in labelled], sum(len(image.boxes) for image in labelled)
     done = Round(*key, names, boxes, round(ap50, 4), round(time.perf_counter() - started_s, 1))
     journal.add(done)
     print(f"seed {key[0]}  {key[1]}  round {key[2]}: AP50 {ap50:.3f}, {boxes} boxes, {done.seconds:.0f} s", flush=True)
@@ -211,17 +200,16 @@ def _train(
 
 
 def _class_names(plan: Plan) -> list[str]:
-    return sorted({box[0] for picture in plan.pool for box in picture.boxes})
+    return sorted({box[0] for image in plan.pool for box in image.boxes})
 
 
 def _run_task(root: Path, **content: Any) -> None:
-    """Write a task folder and run it; log.txt beside it says what went wrong."""
-    if root.exists():  # of a run that was stopped
+    """Write a task folder and run it; its log.txt names the reason of a failure."""
+    if root.exists():  # of an interrupted run
         shutil.rmtree(str(root))
-    command = [sys.executable, str(PROJECT_DIR / "start.py"), "--env", str(write_task_folder(root, **content))]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    with (root / "log.txt").open("wb") as log:
-        subprocess.run(command, cwd=str(PROJECT_DIR), env=environment, stdout=log, stderr=log, check=True)
+    status = run_task(write_task_folder(root, **content), root / "log.txt")
+    if status:
+        raise subprocess.CalledProcessError(status, f"start.py, see {root / 'log.txt'}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Whether a million candidates need more memory than a thousand.
+"""Memory of inference and mining by number of candidates: does a million need more than a thousand?
 
     python3 -m benchmarks.candidates_memory [--quick]
 
-Whole tasks of `start.py` on the CPU, drawn pictures of 64 pixels under many names and the smallest network that the
-tests know, for what is asked is how memory grows, not how large a network is. `random` needs no pictures, so it alone
-is measured over a million names. Memory is the most that any process of the task has held resident.
+Whole tasks of `start.py` on the CPU, with drawn images of 64 pixels under many names and the smallest network of the
+tests: the question is how memory grows, not how large a network is. `random` needs no images, so only it is measured
+over a million names. Memory is the largest resident memory of any process of the task.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from benchmarks.measuring import describe_machine, parse
 from benchmarks.page import promise, promises_table, publish, table
 from benchmarks.task_runs import list_candidates, prepare_task, run_task
 
-MOST_MIB = 100
-"""What more candidates may add, by the design."""
-
+MAX_GROWTH_MIB = 100
+"""Promised limit of the growth from few to many candidates."""
 
 _FORM = {"engine": "torch", "batch_size": 16}
-"""Of all tasks; small pictures are looked at faster in larger batches."""
+"""For all tasks; small images are faster in larger batches."""
 
 
 class Case(NamedTuple):
@@ -38,6 +37,7 @@ class Case(NamedTuple):
 
 CASES = (
     Case("inference", "infer", {}, (1000, 20_000)),
+    # CALD holds five images per candidate: the algorithm that could grow most
     Case("mining, `cald`", "mining", {"mining_algorithm": "cald"}, (1000, 20_000)),
     Case("mining, `random`", "mining", {"mining_algorithm": "random"}, (1000, 1_000_000)),
 )
@@ -47,8 +47,8 @@ QUICK_CASES = (
 )
 
 
-class Taken(NamedTuple):
-    """What one task took."""
+class Usage(NamedTuple):
+    """Memory and time of one task."""
 
     peak_mib: float
     seconds: float
@@ -63,29 +63,31 @@ def main() -> None:
 
 
 def _compare(cases: Sequence[Case], folder: Path) -> str:
-    from benchmarks.stand_ins import TINY, write_model, write_pictures
+    from benchmarks.synthetic_data import TINY, write_images, write_model
 
-    pictures = write_pictures(folder / "pictures", 16, height=64, width=64, different=16)
-    write_model(folder / "model", TINY, 3, pictures[0], {})
+    # 16 files under many names: a million files would measure the disk
+    images = write_images(folder / "images", 16, height=64, width=64, different=16)
+    write_model(folder / "model", TINY, 3, images[0], {})
     rows, promised = [], []
     for case in cases:
-        few, many = (_run(case, count, pictures, folder) for count in case.counts)
-        for count, taken in zip(case.counts, (few, many)):
-            rows.append([case.name, count, taken.peak_mib, count / taken.seconds])
-        grown = many.peak_mib - few.peak_mib
-        promised.append(promise(f"{case.name}: MiB more for {case.counts[1]:,}", most=MOST_MIB, measured=grown))
+        few, many = (_run(case, count, images, folder) for count in case.counts)
+        for count, usage in zip(case.counts, (few, many)):
+            rows.append([case.name, count, usage.peak_mib, count / usage.seconds])
+        growth_mib = many.peak_mib - few.peak_mib
+        what = f"{case.name}: MiB more for {case.counts[1]:,}"
+        promised.append(promise(what, most=MAX_GROWTH_MIB, measured=growth_mib))
     columns = ["task", "candidates", "peak, MiB", "candidates/s, start to exit"]
     return f"{table(columns, rows)}\n\n{promises_table(promised)}"
 
 
-def _run(case: Case, count: int, pictures: Sequence[Path], folder: Path) -> Taken:
-    looks = case.config.get("mining_algorithm") != "random"
-    with tempfile.TemporaryDirectory(dir=folder) as root:
+def _run(case: Case, count: int, images: Sequence[Path], folder: Path) -> Usage:
+    reads_images = case.config.get("mining_algorithm") != "random"
+    with tempfile.TemporaryDirectory(dir=folder) as root:  # removed after each task: a million links take space
         env_file = prepare_task(Path(root), case.task, folder / "model", {**_FORM, **case.config})
-        list_candidates(Path(root), pictures if looks else (), count)
+        list_candidates(Path(root), images if reads_images else (), count)
         start_s = time.perf_counter()
         peak_mib = run_task(env_file)
-        return Taken(peak_mib, time.perf_counter() - start_s)
+        return Usage(peak_mib, time.perf_counter() - start_s)
 
 
 if __name__ == "__main__":

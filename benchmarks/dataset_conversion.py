@@ -1,9 +1,9 @@
-"""How long it takes to convert a dataset to COCO JSON, and how much memory: the promise is 15 s and 1 GiB for 100,000.
+"""Time and memory of converting a dataset to COCO JSON; 15 s and 1 GiB are promised for 100,000 images.
 
     python3 -m benchmarks.dataset_conversion [--quick]
 
-Each size is converted once by one process and once by one per processor, in turn, in processes of their own, after a
-pass that warms the disk cache. Memory is the sum of parent and children, an upper bound.
+Each size is converted once by one process and once by one process per core, each in a separate run, after a pass that
+warms the disk cache. Memory is the sum of parent and children, an upper bound.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ CLASS_NAMES = ["cat", "dog", "bird"]
 
 
 def write_set(root: Path, count: int) -> Path:
-    """An index of `count` pictures, 640 x 480 JPEG, with ten boxes each in ark form."""
+    """Write an index of `count` images, 640 x 480 JPEG, with ten boxes each in ark format."""
     generator = np.random.default_rng(0)
-    masters = []
+    masters = []  # few real files and many hard links: only the header of an image is read
     for number in range(200):
         path = root / f"master{number}.jpg"
         Image.fromarray(generator.integers(0, 256, (480, 640, 3), dtype=np.uint8)).save(path, quality=20)
         masters.append(path)
     lines = []
     for number in range(count):
-        folder = root / f"{number % 256:02x}"
+        folder = root / f"{number % 256:02x}"  # as the platform spreads assets over folders
         folder.mkdir(exist_ok=True)
         image, annotation = folder / f"{number}.jpg", folder / f"{number}.txt"
         image.hardlink_to(masters[number % len(masters)])
@@ -52,24 +52,25 @@ def write_set(root: Path, count: int) -> Path:
 
 
 def convert(index: Path, processes: int | None) -> None:
-    """What a training task does with one set."""
-    from ymir_detectron2.contract.findings import Findings
+    """Convert one set as a training task does, and print the peak memory in MiB."""
+    from ymir_detectron2.contract.data_issues import DataIssues
     from ymir_detectron2.contract.index_file import read_index
     from ymir_detectron2.contract.paths import PathMap
     from ymir_detectron2.dataset.coco_json import write_coco_json
     from ymir_detectron2.dataset.records import read_records
 
-    findings = Findings()
-    entries = read_index(index, PathMap(index.parent, index.parent), findings, "training")
-    records = read_records(entries, CLASS_NAMES, findings, processes=processes)
+    issues = DataIssues()
+    entries = read_index(index, PathMap(index.parent, index.parent), issues, "training")
+    records = read_records(entries, CLASS_NAMES, issues, processes=processes)
     write_coco_json(index.with_suffix(f".{processes}.json"), records, CLASS_NAMES)
     children_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     number = len(os.sched_getaffinity(0)) if processes is None else 0
+    # ru_maxrss is that of the largest child, taken for all of them: an upper bound
     print(resident_peak_mib() + number * children_mib)
 
 
 def measure(index: Path, processes: int | None) -> tuple[float, float]:
-    """Seconds from process start to exit, and MiB."""
+    """Return the seconds from process start to exit, and MiB."""
     start_s = time.perf_counter()
     work = json.dumps([str(index), processes])
     command = [sys.executable, "-m", "benchmarks.dataset_conversion", "--work", work]
@@ -78,7 +79,7 @@ def measure(index: Path, processes: int | None) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure all sizes, or convert once."""
+    """Measure all sizes, or be the worker that converts once."""
     arguments = parse(__doc__.splitlines()[0])
     if arguments.work:
         index, processes = arguments.work
@@ -88,7 +89,7 @@ def main() -> None:
     for size in QUICK_SIZES if arguments.quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:
             index_file = write_set(Path(folder), size)
-            measure(index_file, None)
+            measure(index_file, None)  # warms the disk cache
             one_s, _ = measure(index_file, 1)
             all_s, mib = measure(index_file, None)
         rows.append([size, size * BOXES_PER_IMAGE, one_s, all_s, one_s / all_s, mib])

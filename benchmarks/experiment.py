@@ -1,21 +1,57 @@
-"""What experiments of many trainings share: their pictures, and a folder that outlives a stop."""
+"""What experiments of many trainings share: their images, their tasks, and a folder that survives an interruption."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Generic, Mapping, TypeVar
 
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.tools.draw_dataset import draw_pictures
-from ymir_detectron2.tools.task_folder import LabelledPicture
+from ymir_detectron2.tools.draw_dataset import draw_images
+from ymir_detectron2.tools.task_folder import AnnotatedImage
 from ymir_detectron2.tools.voc_source import read_voc
 
+PROJECT_DIR = Path(__file__).resolve().parent.parent
 DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
+
+Result = TypeVar("Result")
+
+
+class Journal(Generic[Result]):
+    """A .jsonl file of finished results, one dataclass per line, that survives an interruption. Thread-safe."""
+
+    def __init__(self, file: Path, result_class: type[Result]) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self.results: list[Result] = [result_class(**json.loads(line)) for line in whole_lines(file)]
+
+    def find(self, **fields: Any) -> Result | None:
+        """Return the first result whose fields have these values."""
+        return next((one for one in self.results if fields.items() <= vars(one).items()), None)
+
+    def add(self, one: Result) -> None:
+        """Append a result to the file."""
+        with self._lock, self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")  # type: ignore[call-overload]
+            self.results.append(one)
+
+
+def whole_lines(file: Path) -> list[str]:
+    """Return the lines of a journal; remove a line from the file that an interruption has cut."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    if len(whole) < len(lines):
+        file.write_text("".join(whole), encoding="utf-8")
+    return whole
 
 
 def require_same_settings(out: Path, settings: Mapping[str, object]) -> None:
-    """Results of other settings must not get into one table; those of the first run in a folder are kept there.
+    """Keep results of different settings out of one table: the settings of the first run in a folder are stored there.
 
     Raises:
         ConfigError: the folder holds results of other settings.
@@ -27,18 +63,19 @@ def require_same_settings(out: Path, settings: Mapping[str, object]) -> None:
     file.write_text(json.dumps(texts), encoding="utf-8")
 
 
-def load_pictures(voc: Path | None, drawn: Path) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
-    """Training and validation set: of a Pascal VOC folder with train.txt and val.txt, else drawn."""
+def load_images(voc: Path | None, drawn: Path) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
+    """Load training and validation set: of a Pascal VOC folder with train.txt and val.txt, else drawn."""
     if voc:
         return read_voc(voc, "train.txt"), read_voc(voc, "val.txt")
-    training = draw_pictures(drawn / "train", DRAWN_TRAINING, seed=1)
-    return training, draw_pictures(drawn / "val", DRAWN_VALIDATION, seed=2)
+    training = draw_images(drawn / "train", DRAWN_TRAINING, seed=1)
+    return training, draw_images(drawn / "val", DRAWN_VALIDATION, seed=2)
 
 
-def whole_lines(file: Path) -> list[str]:
-    """The lines of a journal; what a stop has cut is taken out of the file."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    if len(whole) < len(lines):
-        file.write_text("".join(whole), encoding="utf-8")
-    return whole
+def run_task(env_file: Path, log: Path) -> int:
+    """Run `start.py` on a task folder with one thread per process; return its exit status."""
+    command = [sys.executable, str(PROJECT_DIR / "start.py"), "--env", str(env_file)]
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}  # several tasks run at a time
+    with log.open("wb") as stream:
+        return subprocess.run(
+            command, cwd=str(PROJECT_DIR), env=environment, stdout=stream, stderr=stream, check=False
+        ).returncode

@@ -1,4 +1,4 @@
-"""AP50 by round of learning, for every mining algorithm: a Markdown table and a plot."""
+"""AP50 by round of active learning, for every mining algorithm: a Markdown table and a plot."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Sequence
 
-from ymir_detectron2.settings import MINING_ALGORITHMS
+from benchmarks.page import mean_and_range
+from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS
 
 FIRST = "first"
-"""Stands for the algorithm in round 0, which all of them share."""
+"""Name in place of an algorithm in round 0, which all algorithms share."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one training gave."""
+    """Result of one training."""
 
     seed: int
     algorithm: str
     round: int
     labelled: list[str]
-    """File names of the training pictures, in the order in which they were added."""
+    """File names of the training images, in the order in which they were added."""
     boxes: int
-    """Objects in these pictures: what an annotator had to draw."""
+    """Boxes in these images: the work of an annotator."""
     ap50: float
     seconds: float
     """Wall time of mining and training."""
 
 
 def format_table(rounds: Sequence[Round]) -> str:
-    """Markdown, a row per algorithm: mean (lowest to highest) over the seeds."""
+    """Format a Markdown table with a row per algorithm: mean (lowest to highest) over the seeds."""
     sizes = _sizes(rounds)
-    heads = ["pictures labelled", *(str(size) for size in sizes.values()), "minus `random`", "boxes drawn"]
+    heads = ["images labelled", *(str(size) for size in sizes.values()), "minus `random`", "boxes drawn"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for algorithm in _algorithms(rounds):
-        cells = [_mean_and_range(list(ap50_by_seed(rounds, algorithm, number).values())) for number in sizes]
-        lead = _mean_and_range(lead_over_random(rounds, algorithm), "+.3f") if algorithm != "random" else ""
+        cells = [mean_and_range(list(ap50_by_seed(rounds, algorithm, number).values())) for number in sizes]
+        lead = mean_and_range(lead_over_random(rounds, algorithm), "+.3f") if algorithm != "random" else ""
         boxes = [one.boxes for one in rounds if (one.algorithm, one.round) == (algorithm, max(sizes))]
-        lines.append(f"| {' | '.join([f'`{algorithm}`', *cells, lead, _mean_and_range(boxes, '.0f')])} |")
+        lines.append(f"| {' | '.join([f'`{algorithm}`', *cells, lead, mean_and_range(boxes, '.0f')])} |")
     return "\n".join(lines) + "\n"
 
 
 def ap50_by_seed(rounds: Sequence[Round], algorithm: str, number: int) -> dict[int, float]:
-    """Seed -> AP50 of one round; round 0 is that of all algorithms."""
-    wanted = (algorithm if number else FIRST, number)
-    return {one.seed: one.ap50 for one in rounds if (one.algorithm, one.round) == wanted}
+    """Return seed -> AP50 of one round; round 0 is shared by all algorithms."""
+    key = (algorithm if number else FIRST, number)
+    return {one.seed: one.ap50 for one in rounds if (one.algorithm, one.round) == key}
 
 
 def lead_over_random(rounds: Sequence[Round], algorithm: str) -> list[float]:
-    """For each seed, AP50 less that of `random` with the same first pictures, mean over the rounds after the first."""
+    """Return for each seed the AP50 minus that of `random`, averaged over the rounds after the first."""
     leads: dict[int, list[float]] = {}
     for number in set(_sizes(rounds)) - {0}:
         base = ap50_by_seed(rounds, "random", number)
@@ -59,16 +60,12 @@ def lead_over_random(rounds: Sequence[Round], algorithm: str) -> list[float]:
 
 
 def _sizes(rounds: Sequence[Round]) -> dict[int, int]:
-    """Round -> labelled pictures."""
+    """Round -> labelled images."""
     return dict(sorted({one.round: len(one.labelled) for one in rounds}.items()))
 
 
 def _algorithms(rounds: Sequence[Round]) -> list[str]:
     return [name for name in MINING_ALGORITHMS if any(one.algorithm == name for one in rounds)]
-
-
-def _mean_and_range(values: Sequence[float], form: str = ".3f") -> str:
-    return f"{statistics.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})" if values else ""
 
 
 def write_report(out: Path, rounds: Sequence[Round]) -> None:
@@ -77,21 +74,21 @@ def write_report(out: Path, rounds: Sequence[Round]) -> None:
     The plot has 800 x 500 pixels, a line per algorithm, and bars from the lowest to the highest of the seeds.
     """
     (out / "active_learning.md").write_text(format_table(rounds), encoding="utf-8")
-    try:
+    try:  # the experiment itself needs no matplotlib
         from matplotlib.figure import Figure
     except ImportError:
         print("no plot: matplotlib is not installed", flush=True)
         return
     figure = Figure(figsize=(8, 5), dpi=100)
-    axes = figure.add_subplot(xlabel="labelled pictures", ylabel="AP50 on the validation set")
+    axes = figure.add_subplot(xlabel="labelled images", ylabel="AP50 on the validation set")
     for place, algorithm in enumerate(_algorithms(rounds)):
-        found = [(size, ap50_by_seed(rounds, algorithm, number).values()) for number, size in _sizes(rounds).items()]
-        drawn = [(size, statistics.mean(ap50), min(ap50), max(ap50)) for size, ap50 in found if ap50]
-        shift = 1.2 * (place - 2.5)  # side by side, or bars would hide each other; the first training is one for all
-        places = [size + (shift if size > drawn[0][0] else 0) for size, *_ in drawn]
-        bars = [[mean - low for _, mean, low, _ in drawn], [high - mean for _, mean, _, high in drawn]]
+        ap50s = [(size, ap50_by_seed(rounds, algorithm, number).values()) for number, size in _sizes(rounds).items()]
+        points = [(size, statistics.mean(ap50), min(ap50), max(ap50)) for size, ap50 in ap50s if ap50]
+        shift = 1.2 * (place - 2.5)  # next to each other, or bars would hide each other; round 0 is shared
+        places = [size + (shift if size > points[0][0] else 0) for size, *_ in points]
+        bars = [[mean - low for _, mean, low, _ in points], [high - mean for _, mean, _, high in points]]
         style: dict[str, Any] = {"color": "black", "linestyle": "--"} if algorithm == "random" else {}
-        means = [mean for _, mean, *_ in drawn]
+        means = [mean for _, mean, *_ in points]
         axes.errorbar(places, means, bars, label=algorithm, marker="o", markersize=4, capsize=2, **style)
     axes.set_title(f"Mean over {len({one.seed for one in rounds})} seeds; bars from the lowest to the highest")
     axes.set_xticks(list(_sizes(rounds).values()))

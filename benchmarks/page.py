@@ -1,15 +1,16 @@
-"""Tables, and the page that they go into: docs/benchmarks.md, where a section between two markers is written anew.
+"""Tables, and the page that they go into: docs/benchmarks.md, where the section between two markers is replaced.
 
     <!-- measured: mining-cpu -->
     | algorithm | images/s |
     <!-- end of mining-cpu -->
 
-All that stands outside of markers is written by hand and stays.
+All text outside of markers is written by hand and stays.
 """
 
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -20,7 +21,7 @@ NOT_MEASURED = "-"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; None becomes a dash, numbers get three digits that count."""
+    """Format a Markdown table; None becomes a dash, numbers get three significant digits."""
     lines = [_line(columns), "|" + "---|" * len(columns)]
     for row in rows:
         if len(row) != len(columns):
@@ -30,19 +31,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """What stands in a table for a value."""
+    """Format a value for a table."""
     if value is None:
         return NOT_MEASURED
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")  # "#" keeps zeros: 1.00
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def promise(what: str, least: float | None = None, most: float | None = None, *, measured: float | None) -> list[Any]:
-    """A row of a table of promises: what, the bound, the figure, and whether it is kept.
+    """Build a row of a table of promises: what, the bound, the measurement, and whether it is kept.
 
     Args:
-        least, most: one of them is the bound of the design.
+        least, most: the bound; exactly one of them.
         measured: None where it could not be measured here.
     """
     bound = f"at least {least:g}" if most is None else f"at most {most:g}"
@@ -53,12 +54,12 @@ def promise(what: str, least: float | None = None, most: float | None = None, *,
 
 
 def promises_table(rows: Sequence[Sequence[Any]]) -> str:
-    """Rows of `promise`."""
+    """Format rows of `promise`."""
     return table(["promise", "bound", "measured", ""], rows)
 
 
 def with_section(page: str, name: str, content: str) -> str:
-    """The page with `content` between the markers of a section.
+    """Return the page with `content` between the markers of a section.
 
     Raises:
         ValueError: the page has no such section, or several.
@@ -67,6 +68,7 @@ def with_section(page: str, name: str, content: str) -> str:
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(pattern.findall(page)) != 1:
         raise ValueError(f"expected one section between '{begin}' and '{end}'")
+    # a function, not a template: content may hold backslashes
     return pattern.sub(lambda _: f"{begin}\n{content.strip()}\n{end}", page)
 
 
@@ -74,13 +76,18 @@ def publish(name: str, content: str, page: Path | None) -> None:
     """Print a section, and write it into the page.
 
     Args:
-        page: None: only print.
+        page: None to print only.
     """
     print(f"\n{content.strip()}\n", flush=True)
     if page is not None:
         text = with_section(page.read_text(encoding="utf-8"), name, content)
-        with atomic_write(page) as file:
+        with atomic_write(page) as file:  # an interrupted run leaves the page whole
             file.write(text)
+
+
+def mean_and_range(values: Sequence[float], form: str = ".3f") -> str:
+    """Format "mean (lowest to highest)" over the seeds of an experiment; '' without a value."""
+    return f"{statistics.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})" if values else ""
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,20 +1,21 @@
-"""AP50 of every recipe, by class: a Markdown table, put between two markers of a document."""
+"""AP50 of every training recipe, by class: a Markdown table, put between two markers of a document."""
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
 
+from benchmarks.page import mean_and_range
+
 BASE = "ours"
-"""The recipe that the others are held against."""
+"""The recipe that the others are compared with."""
 START, END = "<!-- recipe table -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
 class Training:
-    """What one training gave."""
+    """Result of one training."""
 
     recipe: str
     seed: int
@@ -23,12 +24,12 @@ class Training:
     by_class: Mapping[str, float]
     """AP50 of each class; {} where the training failed."""
     failure: str
-    """The last line of its log; '' where it went well."""
+    """The last line of its log; '' if it succeeded."""
     seconds: float
 
 
 def format_table(trainings: Sequence[Training], recipes: Sequence[str]) -> str:
-    """A row per recipe, in the order given: mean (lowest to highest) over the seeds.
+    """Format a row per recipe, in the order given: mean (lowest to highest) over the seeds.
 
     The last column is the mean of the differences to `ours` with the same seed.
     """
@@ -38,10 +39,10 @@ def format_table(trainings: Sequence[Training], recipes: Sequence[str]) -> str:
     for recipe in recipes:
         of_recipe = [one for one in trainings if one.recipe == recipe]
         if of_recipe:
-            by_class = [_mean_and_range([one.by_class.get(name, 0.0) for one in of_recipe]) for name in names]
+            by_class = [mean_and_range([one.by_class.get(name, 0.0) for one in of_recipe]) for name in names]
             failed = sum(bool(one.failure) for one in of_recipe)
             seeds = str(len(of_recipe)) + (f", {failed} failed" if failed else "")
-            cells = [_mean_and_range([one.ap50 for one in of_recipe]), *by_class, _lead(trainings, recipe), seeds]
+            cells = [mean_and_range([one.ap50 for one in of_recipe]), *by_class, _lead(trainings, recipe), seeds]
             lines.append(f"| {' | '.join([recipe, *cells])} |")
     return "\n".join(lines) + "\n"
 
@@ -49,15 +50,11 @@ def format_table(trainings: Sequence[Training], recipes: Sequence[str]) -> str:
 def _lead(trainings: Sequence[Training], recipe: str) -> str:
     base = {one.seed: one.ap50 for one in trainings if one.recipe == BASE}
     leads = [one.ap50 - base[one.seed] for one in trainings if one.recipe == recipe and one.seed in base]
-    return _mean_and_range(leads, "+.3f") if leads and recipe != BASE else ""
-
-
-def _mean_and_range(values: Sequence[float], form: str = ".3f") -> str:
-    return f"{statistics.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+    return mean_and_range(leads, "+.3f") if leads and recipe != BASE else ""
 
 
 def put_into(document: Path, table: str) -> None:
-    """Replace what stands between the markers.
+    """Replace the text between the markers.
 
     Raises:
         ValueError: the document has no such markers.

@@ -1,4 +1,4 @@
-"""Whole tasks, as the platform would start them: a folder, `start.py`, and what its processes held in memory."""
+"""Whole tasks, as the platform starts them: a task folder, `start.py`, and the memory of its processes."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from typing import Any, Iterator, Mapping, Sequence
 from benchmarks.measuring import PROJECT_DIR, resident_peak_mib
 from ymir_detectron2.tools.task_folder import write_task_folder
 
-_POLL_S = 0.05
+_POLL_S = 0.05  # VmHWM is a high-water mark: polling can only miss the end of a process
 
 
 def prepare_task(root: Path, task: str, model: Path, config: Mapping[str, Any]) -> Path:
-    """A task folder without candidates; its env.yaml.
+    """Write a task folder without candidates; return its env.yaml.
 
     Args:
         task: a key of `task_folder.TASKS`.
-        model: where `stand_ins.write_model` left one.
+        model: the folder of `synthetic_data.write_model`.
         config: for config.yaml.
     """
     files = [model / "model.pth", model / "config.yaml"]
     return write_task_folder(root, task=task, class_names=["class_0", "class_1", "class_2"], model=files, config=config)
 
 
-def list_candidates(root: Path, pictures: Sequence[Path], count: int) -> None:
-    """Make `count` candidates of some pictures, hard links under names of their own.
+def list_candidates(root: Path, images: Sequence[Path], count: int) -> None:
+    """Write an index of `count` candidates, hard links to some images.
 
     Args:
-        pictures: none: names alone, behind which there is nothing.
+        images: if empty, the candidates are names of files that do not exist.
     """
     with (root / "in" / "candidate-index.tsv").open("w", encoding="utf-8") as index:
         for number in range(count):
-            name = f"{number % 256:02x}/{number:08d}.jpg"
+            name = f"{number % 256:02x}/{number:08d}.jpg"  # 256 folders: one with a million entries is slow
             index.write(f"/in/assets/{name}\n")
-            if pictures:
+            if images:
                 path = root / "in" / "assets" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                os.link(pictures[number % len(pictures)], path)
+                os.link(images[number % len(images)], path)
 
 
 def run_task(env_file: Path) -> float:
-    """Run `start.py` to its end; the most MiB that one of its processes held resident.
+    """Run `start.py` to its end; return the largest resident memory of its processes, in MiB.
 
     Raises:
-        RuntimeError: it failed; the end of its log.
+        RuntimeError: the task failed; the message holds the end of its log.
     """
     log = env_file.parent.parent / "log.txt"
     peaks_mib = {0: 0.0}
@@ -64,7 +64,7 @@ def run_task(env_file: Path) -> float:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """Children, their children, and so on."""
+    """Yield the ids of its children, their children, and so on."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:  # it has ended

@@ -1,4 +1,4 @@
-"""Drawn pictures, task folders of every release around them, and one trained model that all tests share."""
+"""Drawn images, task folders of every release around them, and one trained model that all tests share."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if str(PROJECT_DIR) not in sys.path:  # `pytest` puts only this folder there, `p
 from tests.platform_reader import read_training_result, unpack_model  # noqa: E402
 from tests.running import TINY_CONFIG, Outcome, run_start  # noqa: E402
 from ymir_detectron2.tools.annotation_writer import LabelledBox  # noqa: E402
-from ymir_detectron2.tools.task_folder import LabelledPicture, write_task_folder  # noqa: E402
+from ymir_detectron2.tools.task_folder import AnnotatedImage, write_task_folder  # noqa: E402
 
 CLASS_NAMES = ("brick", "leaf", "sky")
 ENGINE = {"engine": "torch"}
-"""Whatever else is installed: the tests of the other engine, in tests/detectron2_engine, say so themselves."""
+"""Also where detectron2 is installed, whose tests are in tests/detectron2_engine."""
 _COLOURS = {"brick": (190, 60, 40), "leaf": (40, 150, 60), "sky": (60, 90, 200)}
 _ORIENTATION_TAG = 0x0112
 
 
-def draw_picture(
+def draw_image(
     path: Path, boxes: Sequence[LabelledBox] = (), *, wh: tuple[int, int] = (96, 64), orientation: int = 1
-) -> LabelledPicture:
-    """Draw coloured rectangles; `wh` and boxes are those of the upright picture, whatever way up it is stored."""
+) -> AnnotatedImage:
+    """Draw coloured rectangles; `wh` and boxes are those of the upright image, however it is stored."""
     pixels = np.random.default_rng([*wh, len(boxes)]).integers(90, 120, size=(wh[1], wh[0], 3)).astype(np.uint8)
     for name, x1, y1, x2, y2 in boxes:
         pixels[y1 : y2 + 1, x1 : x2 + 1] = _COLOURS.get(name, (250, 250, 250))
@@ -44,32 +44,32 @@ def draw_picture(
     options = {"exif": exif.tobytes(), "quality": 95} if path.suffix == ".jpg" else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.ascontiguousarray(stored)).save(path, **options)
-    return LabelledPicture(path, tuple(boxes))
+    return AnnotatedImage(path, tuple(boxes))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The pictures of a session: one stored rotated, one without objects, one PNG, wide ones and high ones."""
+    """The images of a session: one stored rotated, one without objects, one PNG, some wide and some high."""
 
-    train: tuple[LabelledPicture, ...]
-    val: tuple[LabelledPicture, ...]
+    train: tuple[AnnotatedImage, ...]
+    val: tuple[AnnotatedImage, ...]
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     folder = tmp_path_factory.mktemp("drawn")
     train = (
-        draw_picture(folder / "a.jpg", [("brick", 5, 6, 30, 40), ("leaf", 50, 20, 80, 50)]),
-        draw_picture(folder / "b.jpg", [("sky", 10, 10, 60, 40)], wh=(80, 64)),
-        draw_picture(folder / "turned.jpg", [("leaf", 8, 30, 50, 70)], wh=(64, 96), orientation=6),
-        draw_picture(folder / "c.png", [("brick", 20, 20, 50, 60)], wh=(64, 80)),
-        draw_picture(folder / "empty.jpg", wh=(64, 64)),
-        draw_picture(folder / "d.jpg", [("sky", 0, 0, 30, 30), ("brick", 60, 30, 95, 63)]),
+        draw_image(folder / "a.jpg", [("brick", 5, 6, 30, 40), ("leaf", 50, 20, 80, 50)]),
+        draw_image(folder / "b.jpg", [("sky", 10, 10, 60, 40)], wh=(80, 64)),
+        draw_image(folder / "turned.jpg", [("leaf", 8, 30, 50, 70)], wh=(64, 96), orientation=6),
+        draw_image(folder / "c.png", [("brick", 20, 20, 50, 60)], wh=(64, 80)),
+        draw_image(folder / "empty.jpg", wh=(64, 64)),
+        draw_image(folder / "d.jpg", [("sky", 0, 0, 30, 30), ("brick", 60, 30, 95, 63)]),
     )
     val = (
-        draw_picture(folder / "e.jpg", [("brick", 10, 10, 40, 40)], wh=(90, 64)),
-        draw_picture(folder / "f.jpg", [("leaf", 5, 40, 45, 80), ("sky", 20, 4, 50, 30)], wh=(64, 88)),
-        draw_picture(folder / "turned_back.jpg", [("sky", 30, 20, 80, 50)], wh=(96, 66), orientation=8),
+        draw_image(folder / "e.jpg", [("brick", 10, 10, 40, 40)], wh=(90, 64)),
+        draw_image(folder / "f.jpg", [("leaf", 5, 40, 45, 80), ("sky", 20, 4, 50, 30)], wh=(64, 88)),
+        draw_image(folder / "turned_back.jpg", [("sky", 30, 20, 80, 50)], wh=(96, 66), orientation=8),
     )
     return Drawn(train, val)
 
@@ -101,7 +101,7 @@ class Tree:
         return [line for line in self.index_lines("candidate") if line]
 
     def real(self, container_path: str) -> Path:
-        """Where a container path below /in lies."""
+        """Return the path on this machine of a container path below /in."""
         return self.root / container_path.lstrip("/")
 
     def edit(self, name: str, **values: Any) -> None:
@@ -117,7 +117,7 @@ MakeTree = Callable[..., Tree]
 
 @pytest.fixture
 def ymir_tree(tmp_path: Path, drawn: Drawn) -> MakeTree:
-    """Build task folders; a call states only what differs from a short training, or inference, of the drawn set."""
+    """Build task folders; a call states only what differs from a short training, or inference, of the drawn images."""
 
     def make(
         task: str = "train", *, folder: str = "task", config: Mapping[str, Any] | None = None, **given: Any
@@ -125,9 +125,9 @@ def ymir_tree(tmp_path: Path, drawn: Drawn) -> MakeTree:
         root = tmp_path / folder
         if task == "train":
             content: dict[str, Any] = {"train": drawn.train, "val": drawn.val}
-            form = {"config_file": str(TINY_CONFIG), "max_iter": 4, "eval_period": 2, "learning_rate": 0.01}
+            form = {"config_file": str(TINY_CONFIG), "max_iter": 4, "eval_period": 4, "learning_rate": 0.01}
         else:
-            content = {"candidates": [picture.image for picture in (*drawn.train, *drawn.val)]}
+            content = {"candidates": [image.path for image in (*drawn.train, *drawn.val)]}
             form = {"conf_threshold": 0.005}
         settings = {key: value for key, value in {**ENGINE, **form, **(config or {})}.items() if value is not None}
         options = {"class_names": CLASS_NAMES, **content, **given}
@@ -138,7 +138,7 @@ def ymir_tree(tmp_path: Path, drawn: Drawn) -> MakeTree:
 
 @pytest.fixture(scope="session")
 def no_torch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables under which `import torch` fails: what succeeds all the same happens before torch is imported."""
+    """Variables under which `import torch` fails: what succeeds nevertheless happens before torch is imported."""
     package = tmp_path_factory.mktemp("no_torch") / "torch"
     package.mkdir()
     (package / "__init__.py").write_text("raise ImportError('torch was imported')\n")
@@ -148,7 +148,7 @@ def no_torch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training that other tests start from; nobody writes into it."""
+    """A finished training that other tests start from and do not change."""
 
     tree: Tree
     outcome: Outcome
@@ -158,7 +158,7 @@ class Trained:
         return self.tree.out_dir / "models"
 
     def give_to(self, tree: Tree, key: str = "model_params_path", *, release: str = "2.5.0") -> list[str]:
-        """Do what the platform does between two tasks: pack the best stage and unpack it into the next /in."""
+        """Pack the best stage and unpack it into the next /in, as the platform does between two tasks."""
         packed = read_training_result(self.models_dir, release)
         paths = unpack_model(packed, tree.in_dir / "models", release, executor_config={"class_names": [*CLASS_NAMES]})
         tree.edit("config.yaml", **{key: paths})
@@ -167,7 +167,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> Trained:
-    """Train once for all processes of this test run."""
+    """Train once for all processes of this test run: start.py and what it starts, as in the container."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     root = shared / "trained"
@@ -189,9 +189,9 @@ def _train(root: Path, drawn: Drawn) -> None:
     env_file = write_task_folder(
         root, task="train", class_names=CLASS_NAMES, train=drawn.train, val=drawn.val, config=config
     )
-    outcome = run_start(env_file, timeout_s=240)
+    outcome = run_start(env_file)
     seen = {
         "status": outcome.status, "output": outcome.output, "monitor_texts": list(outcome.monitor_texts),
-        "seconds_to_monitor": outcome.seconds_to_monitor, "seconds": outcome.seconds,
+        "cpu_seconds_to_monitor": outcome.cpu_seconds_to_monitor,
     }  # fmt: skip
     (root / "outcome.yaml").write_text(yaml.safe_dump(seen), encoding="utf-8")

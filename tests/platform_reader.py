@@ -100,7 +100,7 @@ def read_env(path: Path, release: str = "2.5.0") -> dict[str, Any]:
     for section, keys in (("input", _INPUT_KEYS), ("output", output_keys)):
         _require(set(env[section]) == keys, f"env.yaml, {section} has the keys {sorted(keys)}")
     _require(
-        env["run_training"] != (env["run_mining"] or env["run_infer"]), "a task is training alone, or mining or infer"
+        env["run_training"] != (env["run_mining"] or env["run_infer"]), "a task is training, or mining or infer"
     )
     training_keys = [env["input"][key] for key in ("training_index_file", "val_index_file")]
     _require(all(training_keys) == env["run_training"], "training has a training and a validation index, others none")
@@ -292,17 +292,17 @@ def _read_timestamp(value: Any, release: str) -> int:
 def _find_files(stage: str, names: Any, models_dir: Path, release: str) -> dict[str, Path]:
     _require(isinstance(names, list) and names, f"stage {stage}: files must be a list of names")
     folders = [models_dir / stage, models_dir] if _since(release, "1.3.0dev") else [models_dir]
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for name in names:
         _require(isinstance(name, str) and name, f"stage {stage}: {name!r} is no file name")
         _require(not Path(name).is_absolute(), f"stage {stage}: {name} must be relative to /out/models")
         _require(Path(name).name not in _NAMES_OF_THE_PLATFORM, f"{name} is a name that the platform writes itself")
-        wanted = Path(name).name if release == "1.1.0" else name
-        files = [folder / wanted for folder in folders if (folder / wanted).is_file()]
+        base = Path(name).name if release == "1.1.0" else name
+        files = [folder / base for folder in folders if (folder / base).is_file()]
         _require(files, f"stage {stage}: {name} must be a file in {' or '.join(map(str, folders))}")
         _require(not files[0].is_symlink(), f"stage {stage}: {name} is a link, which is packed as a link")
-        found[wanted] = files[0]
-    return found
+        paths[base] = files[0]
+    return paths
 
 
 def _read_attachments(result: Mapping[str, Any], models_dir: Path) -> dict[str, tuple[str, ...]]:
@@ -385,7 +385,7 @@ def read_mining_result(path: Path, candidates: Sequence[str], topk: int | None =
     _require(
         not unknown, f"result.tsv names {unknown[:3]}, which are no candidates; a header and blanks count as names"
     )
-    _require(len(set(chosen)) == len(chosen), "result.tsv names a picture twice, which shrinks the result")
+    _require(len(set(chosen)) == len(chosen), "result.tsv names an image twice, which shrinks the result")
     return chosen[:topk]
 
 
@@ -411,10 +411,10 @@ class InferredBox:
 def read_infer_result(
     path: Path, candidates: Sequence[str], class_names: Sequence[str], release: str = "2.5.0"
 ) -> dict[str, list[InferredBox]]:
-    """Read infer-result.json and return what the platform shows: base name of the picture -> its boxes.
+    """Read infer-result.json and return what the platform shows: base name of the image -> its boxes.
 
     Boxes of unknown classes, and from 2.1 those without score, are dropped in silence; up to 2.0.2 only the 50 best
-    of a picture are kept.
+    of an image are kept.
     """
     detection = _load_detection(path)
     names = {Path(candidate).name for candidate in candidates}
@@ -446,7 +446,7 @@ def _refuse_constant(word: str) -> None:
 
 
 def _box_list(entry: Any, key: str, release: str) -> list[Any]:
-    _require(isinstance(entry, dict), f"{key}: a picture's entry must be a mapping")
+    _require(isinstance(entry, dict), f"{key}: an image's entry must be a mapping")
     allowed = {"1.1.0": {"annotations"}, "1.2.1dev": {"boxes"}}.get(release, {"boxes", "annotations"})
     if not _since(release, "1.3.0dev"):
         _require(allowed <= set(entry), f"{key}: release {release} reads {' '.join(allowed)} only")
@@ -545,9 +545,9 @@ def _verify_files(names: Any, folders: Sequence[Path]) -> None:
 
 def _verify_infer(path: Path, candidates: Sequence[str]) -> None:
     expected = {Path(candidate).name for candidate in candidates}
-    found = set(_load_detection(path))
+    names = set(_load_detection(path))
     _require(
-        found == expected, f"detection must hold exactly the candidates; differs in {sorted(found ^ expected)[:3]}"
+        names == expected, f"detection must hold exactly the candidates; differs in {sorted(names ^ expected)[:3]}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A small real detector for mining tests: it finds coloured rectangles in drawn pictures."""
+"""A small real detector for mining tests: it finds coloured rectangles in drawn images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from ymir_detectron2.engines.base import Detections
+from ymir_detectron2.detections import Detections, ExtractDense
 
 BLUE, GREEN, RED = 0, 1, 2
 CLASS_NAMES = ("blue", "green", "red")
@@ -35,16 +35,35 @@ def _find_in_one(image: np.ndarray, with_probs: bool) -> Detections:
         classes=np.array(classes, dtype=np.int64),
         class_probs=probs if with_probs else None,
     )
-    return reordered(detections, np.argsort(-detections.scores, kind="stable"))
+    return detections.take(np.argsort(-detections.scores, kind="stable"))
 
 
-def reordered(found: Detections, index) -> Detections:
-    probs = None if found.class_probs is None else found.class_probs[index]
-    return Detections(found.boxes_xyxy[index], found.scores[index], found.classes[index], probs)
+class RectangleDetector:
+    """See `Detector`: gets images at half their size. Records how many images it was given at a time."""
+
+    class_names = CLASS_NAMES
+
+    def __init__(self, preferred_chunk: int = 4) -> None:
+        self.preferred_chunk = preferred_chunk
+        self.chunks: list[int] = []
+
+    def network_hw(self, image_hw: tuple[int, int]) -> tuple[int, int]:
+        return max(1, image_hw[0] // 2), max(1, image_hw[1] // 2)
+
+    def load(self, image_bgr: np.ndarray) -> np.ndarray:
+        height, width = self.network_hw(image_bgr.shape[:2])
+        return cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA)
+
+    def detect(self, pixels: list[np.ndarray]) -> list:
+        self.chunks.append(len(pixels))
+        return find_rectangles(pixels)
+
+    def detect_and_extract(self, pixels: list[np.ndarray], extract: ExtractDense) -> list:
+        return [(detections, extract(ColourMaps(image))) for detections, image in zip(self.detect(pixels), pixels)]
 
 
 def draw(*rectangles, height: int = 96, width: int = 128) -> np.ndarray:
-    """A dark picture with (x1, y1, x2, y2, channel, brightness) rectangles."""
+    """A dark image with (x1, y1, x2, y2, channel, brightness) rectangles."""
     image = np.full((height, width, 3), 20, dtype=np.uint8)
     for x1, y1, x2, y2, channel, brightness in rectangles:
         image[y1:y2, x1:x2, channel] = brightness
@@ -52,7 +71,7 @@ def draw(*rectangles, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def drawn_set(count: int) -> tuple:
-    """Names and pictures of several sizes; the first has nothing in it."""
+    """Names and images of several sizes; the first has no rectangle."""
     rng = np.random.default_rng(7)
     images = [draw()]
     for index in range(1, count):
@@ -70,15 +89,15 @@ def drawn_set(count: int) -> tuple:
 
 @dataclass(frozen=True)
 class ColourMaps:
-    """Dense outputs of the same detector: how bright a picture is in each class, at two strides."""
+    """Dense outputs of the same detector: how bright an image is in each class, at two strides."""
 
     image_bgr: np.ndarray
 
     @property
-    def class_maps(self) -> list:
+    def score_maps(self) -> list:
         colours = torch.from_numpy(self.image_bgr.copy()).permute(2, 0, 1).float() / 256  # (3, H, W)
         return [torch.nn.functional.avg_pool2d(colours, stride) for stride in (4, 8)]
 
     @property
     def features(self) -> list:
-        return self.class_maps
+        return self.score_maps

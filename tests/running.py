@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 
 import yaml
 
 from tests.platform_reader import MonitorLine, check_progress, read_monitor
+from tests.warm_start import ForkedProcess, warm_process
+from ymir_detectron2.contract.task import load_task
+from ymir_detectron2.launch import Step, plan
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 TINY_CONFIG = PROJECT_DIR / "tests" / "data" / "tiny.yaml"
 
+TIMEOUT_S = 300.0
+"""After which a run counts as hanging. Far above what any takes: the machine may be busy with other tests."""
 _POLL_S = 0.01
 _TIMESTAMP = re.compile(r"\[\d{4}-\d\d-\d\d [\d:,]+\]")
+
+
+Process = Union["subprocess.Popen[bytes]", ForkedProcess]
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,8 @@ class Outcome:
     out_dir: Path
     monitor_texts: tuple[str, ...]
     """Every content of monitor.txt that was seen while the run lasted, in order."""
-    seconds_to_monitor: float | None
-    """From the start of the process to the first sight of monitor.txt."""
-    seconds: float
+    cpu_seconds_to_monitor: float | None
+    """What the process had used when monitor.txt was first seen."""
 
     @property
     def lines(self) -> list[str]:
@@ -93,49 +102,46 @@ class Outcome:
 class Running:
     """A script that has been started; `finish` waits for its end."""
 
-    def __init__(self, command: Sequence[str], root: Path, environment: Mapping[str, str]) -> None:
-        self._out_dir = root / "out"
-        self._log = root / "log.txt"
+    def __init__(self, start: Callable[[Path], Process], root: Path, log_name: str = "log.txt") -> None:
+        """
+        Args:
+            start: starts the process, given the file for its output.
+            root: the folder of the task.
+            log_name: of that file.
+        """
+        self.out_dir = root / "out"
+        self._log = root / log_name
+        self._log.write_bytes(b"")
         self._texts: list[str] = []
-        self._seconds_to_monitor: float | None = None
-        self._start_s = time.monotonic()
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=str(root), start_new_session=True
-            )
+        self._cpu_seconds_to_monitor: float | None = None
+        self.process = start(self._log)
 
     @property
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    @property
-    def out_dir(self) -> Path:
-        return self._out_dir
-
-    def wait_for(self, happened: Callable[[], Any], timeout_s: float = 90) -> None:
-        """Watch until something has happened; fail when the run ends or the time is up before that."""
+    def wait_for(self, happened: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> None:
+        """Poll until something has happened; fail when the run ends or the time is up before that."""
         deadline_s = time.monotonic() + timeout_s
         while not happened():
-            self._look()
+            self._poll_monitor()
             assert self.process.poll() is None, f"the run ended too early:\n{self.output}"
-            assert time.monotonic() < deadline_s, f"nothing happened in {timeout_s} s:\n{self.output}"
+            self._check_time(deadline_s)
             time.sleep(_POLL_S)
 
-    def wait_for_text(self, text: str, timeout_s: float = 90) -> None:
-        self.wait_for(lambda: text in self.output, timeout_s)
+    def wait_for_text(self, text: str) -> None:
+        self.wait_for(lambda: text in self.output)
 
-    def finish(self, timeout_s: float = 90) -> Outcome:
+    def finish(self, timeout_s: float = TIMEOUT_S) -> Outcome:
+        """Wait for the end of the run, and return what it left behind."""
         deadline_s = time.monotonic() + timeout_s
         while self.process.poll() is None:
-            self._look()
-            if time.monotonic() > deadline_s:
-                self.kill()
-                raise AssertionError(f"still running after {timeout_s} s:\n{self.output}")
+            self._poll_monitor()
+            self._check_time(deadline_s)
             time.sleep(_POLL_S)
-        self._look()
+        self._poll_monitor()
         return Outcome(
-            self.process.returncode, self.output, self._out_dir, tuple(self._texts), self._seconds_to_monitor,
-            time.monotonic() - self._start_s,
+            self.process.returncode, self.output, self.out_dir, tuple(self._texts), self._cpu_seconds_to_monitor
         )  # fmt: skip
 
     def signal_children(self, number: signal.Signals) -> None:
@@ -154,15 +160,23 @@ class Running:
             _kill(pid, signal.SIGKILL)
         self.process.wait()
 
-    def _look(self) -> None:
+    def _check_time(self, deadline_s: float) -> None:
+        if time.monotonic() > deadline_s:
+            self.kill()
+            raise AssertionError(f"nothing more has happened:\n{self.output}")
+
+    def _poll_monitor(self) -> None:
         try:
-            text = (self._out_dir / "monitor.txt").read_text(encoding="utf-8")
+            text = (self.out_dir / "monitor.txt").read_text(encoding="utf-8")
         except FileNotFoundError:
             return
-        if self._seconds_to_monitor is None:
-            self._seconds_to_monitor = time.monotonic() - self._start_s
+        if self._cpu_seconds_to_monitor is None:
+            self._cpu_seconds_to_monitor = cpu_seconds(self.process.pid)
         if not self._texts or text != self._texts[-1]:
             self._texts.append(text)
+
+
+# --- as the container starts them: a new interpreter for every process ------------------------------------------
 
 
 def start_script(
@@ -177,23 +191,121 @@ def start_script(
 
     Args:
         environment: variables on top of this process's own.
-        prefix: what stands before the script: another user's shell, torch's launcher.
+        prefix: what comes before the script: another user's shell, torch's launcher.
         folder: where the script starts, and `out` is; None: the folder of the task.
     """
-    root = folder or (env_file.parent.parent if env_file.parent.name == "in" else env_file.parent)
+    root = folder or _task_folder(env_file)
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **(environment or {})}
     command = [*(prefix or [sys.executable]), str(PROJECT_DIR / script), "--env", str(env_file)]
-    return Running(command, root, variables)
+
+    def start(log: Path) -> Process:
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=variables, cwd=str(root), start_new_session=True
+            )
+
+    return Running(start, root)
 
 
-def run_script(script: str, env_file: Path, *, timeout_s: float = 90, **options: Any) -> Outcome:
+def run_script(script: str, env_file: Path, **options: Any) -> Outcome:
     """Run a script of the project to its end."""
-    return start_script(script, env_file, **options).finish(timeout_s)
+    return start_script(script, env_file, **options).finish()
 
 
-def run_start(env_file: Path, *, timeout_s: float = 90, **options: Any) -> Outcome:
+def run_start(env_file: Path, **options: Any) -> Outcome:
     """Run `start.py --env ENV_FILE` to its end."""
-    return run_script("start.py", env_file, timeout_s=timeout_s, **options)
+    return run_script("start.py", env_file, **options)
+
+
+# --- without start.py, in forks of a process that has imported torch ---------------------------------------------
+
+
+def start_warm(
+    script: str,
+    env_file: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    log_name: str = "log.txt",
+) -> Running:
+    """Start a script of the project on an env.yaml, see `warm_start`."""
+    root = _task_folder(env_file)
+
+    def start(log: Path) -> Process:
+        return warm_process().start(
+            PROJECT_DIR / script, ["--env", str(env_file), *arguments], environment=environment or {}, folder=root,
+            log=log,
+        )  # fmt: skip
+
+    return Running(start, root, log_name)
+
+
+def launcher_variables(rank: int, world_size: int, port: int) -> dict[str, str]:
+    """Return what torch's launcher tells each of several processes on one machine, which meet at a free port."""
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **{name: str(n) for name, n in numbers.items()}}
+
+
+def start_step(step: Step, env_file: Path) -> list[Running]:
+    """Start the processes of a step as start.py and torch's launcher would, the main process first."""
+    progress = ["--progress", str(step.first), str(step.last)]
+    if step.processes == 1:
+        return [start_warm(step.script, env_file, *progress)]
+    port = free_port()
+    return [
+        start_warm(
+            step.script, env_file, *progress, environment=launcher_variables(rank, step.processes, port),
+            log_name=f"log{rank}.txt",
+        )
+        for rank in range(step.processes)
+    ]  # fmt: skip
+
+
+def run_steps(env_file: Path) -> Outcome:
+    """Run the steps that start.py would run, one after the other up to the first that fails.
+
+    What start.py adds is not there: the reason of a step that ended without one, and the removal of partial results.
+
+    Returns:
+        The outcome of the last step, with the log and the progress of all.
+    """
+    outcomes: list[Outcome] = []
+    for step in plan(load_task(env_file)):
+        outcomes += [running.finish() for running in start_step(step, env_file)]
+        if any(outcome.status != 0 for outcome in outcomes):
+            break
+    return dataclasses.replace(
+        outcomes[-1],
+        status=max((outcome.status for outcome in outcomes), key=abs),
+        output="".join(outcome.output for outcome in outcomes),
+        monitor_texts=tuple(text for outcome in outcomes for text in outcome.monitor_texts),
+    )
+
+
+def _task_folder(env_file: Path) -> Path:
+    return env_file.parent.parent if env_file.parent.name == "in" else env_file.parent
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """What a process has used so far, with the children that it has waited for; None: it has ended."""
+    fields = _stat(pid)
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on, the third of proc(5); none where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def descendants(pid: int) -> list[int]:
@@ -207,11 +319,7 @@ def descendants(pid: int) -> list[int]:
 
 def _parents() -> Iterable[tuple[int, int]]:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
             yield int(entry.name), int(fields[1])
 
 

@@ -1,9 +1,9 @@
-"""Everything that can end a task, as one tree. Each class owns the code that YMIR shows to its user.
+"""The errors that can end a task, as one tree. Each class has the code that YMIR shows to its user.
 
     ExecutorError               160004  anything that no class below describes
     |-- ConfigError             300001  env.yaml, config.yaml, config_file or args_options
     |-- DatasetError            300002  index files, annotations, a set with nothing usable in it
-    |-- ImageError              300003  one picture that cannot be read
+    |-- ImageError              300003  one image that cannot be read
     |-- ModelError              300004  weights missing, unreadable, or made for other classes
     |-- ObjectTypeError         300005  a task that is not box detection
     |-- GpuKernelError          300101  a GPU that this torch build has no kernels for
@@ -23,18 +23,9 @@ from __future__ import annotations
 import errno
 import reprlib
 
-_BRIEFLY = reprlib.Repr()
-_BRIEFLY.maxlevel = 2
-_BRIEFLY.maxlist = _BRIEFLY.maxtuple = _BRIEFLY.maxdict = 10
-_BRIEFLY.maxstring = _BRIEFLY.maxlong = _BRIEFLY.maxother = 200
-
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
-"""What CUDA, torch's allocator for the CPU, and oneDNN say."""
-
 
 class ExecutorError(Exception):
-    """A task cannot go on, and the user is told why in one sentence."""
+    """A task cannot continue; the message is one sentence for its user."""
 
     code: int = 160004
 
@@ -46,13 +37,13 @@ class ConfigError(ExecutorError):
 
 
 class DatasetError(ExecutorError):
-    """An index or annotation file as a whole cannot be used."""
+    """An index or annotation file cannot be used at all."""
 
     code = 300002
 
 
 class ImageError(ExecutorError):
-    """One picture cannot be read. Callers skip and count it; it ends a task only if nothing else is left."""
+    """One image cannot be read. Callers skip and count it; it ends a task only if no image is left."""
 
     code = 300003
 
@@ -64,19 +55,19 @@ class ModelError(ExecutorError):
 
 
 class ObjectTypeError(ExecutorError):
-    """The task wants masks or something else that this executor does not make."""
+    """The task is for masks or something else that this executor does not predict."""
 
     code = 300005
 
 
 class GpuKernelError(ExecutorError):
-    """The GPU is there, but this torch build holds no code for it."""
+    """There is a GPU, but this torch build has no kernels for it."""
 
     code = 300101
 
 
 class NoGpuError(ExecutorError):
-    """A GPU was asked for by number and does not exist."""
+    """A GPU that gpu_id names does not exist."""
 
     code = 300102
 
@@ -94,7 +85,7 @@ class NonFiniteLossError(ExecutorError):
 
 
 class NetworkError(ExecutorError):
-    """A file had to be downloaded and could not be."""
+    """A download failed."""
 
     code = 300301
 
@@ -104,7 +95,7 @@ class StorageError(ExecutorError):
 
     @classmethod
     def from_os_error(cls, path: object, error: OSError) -> StorageError:
-        """Say in one sentence which path could not be written, why, and what to do about it."""
+        """Return the error of a path that could not be written, with the reason and a remedy for it."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             remedy = "the disk is full: free some space and start the task again"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -115,19 +106,37 @@ class StorageError(ExecutorError):
 
 
 class StoppedError(ExecutorError):
-    """The task was told to stop from outside."""
+    """The task was stopped by SIGTERM or SIGINT."""
 
 
-def says_out_of_memory(error: BaseException) -> bool:
-    """Whether another library's error means that GPU or main memory ran out."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+_OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "not enough memory", "bad_alloc",
+    "ALLOC_FAILED",  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED: no "memory" in either
+    "could not create a primitive",  # all that oneDNN says on the CPU
+)  # fmt: skip
+"""Messages of CUDA, its libraries, torch's CPU allocator, C++ and oneDNN."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of another library means that GPU or main memory ran out: a smaller batch may help."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # the text, because torch.cuda.OutOfMemoryError came after torch 1.10 and covers the CUDA allocator only
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+# a few YAML anchors can stand for a billion words: the depth is limited as well as the length
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxlevel = 2
+_BRIEFLY.maxlist = _BRIEFLY.maxtuple = _BRIEFLY.maxdict = 10
+_BRIEFLY.maxstring = _BRIEFLY.maxlong = _BRIEFLY.maxother = 200
 
 
 def briefly(value: object) -> str:
-    """A user's value as a message shows it: short, even where a few YAML anchors stand for a billion words."""
+    """Return the repr of a user's value for a message, shortened."""
     return _BRIEFLY.repr(value)
 
 
 def printable(text: str) -> str:
-    """Text that every UTF-8 file can hold: a file name that is no UTF-8 shows its odd bytes as escapes."""
+    """Return text that can be written as UTF-8: bytes of a file name that are not UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

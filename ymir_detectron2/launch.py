@@ -1,10 +1,11 @@
-"""A task as steps, each in a process of its own, and what is said when one of them dies.
+"""A task as steps, each in child processes, and the error of a child that dies without reporting one.
 
-The parent holds no torch: it can always report, whatever happens to a child (contract, 3.1).
+The parent holds no torch: it can report a failure whatever happens to a child (contract, 3.1).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -14,7 +15,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from .args_options import ArgsOptions, parse_args_options
+from .config.args_options import ArgsOptions, parse_args_options
+from .config.mining_algorithms import MINING_ALGORITHMS
 from .contract.monitor import read_monitor
 from .contract.task import Task
 from .errors import ConfigError, ExecutorError, OutOfMemoryError, StoppedError
@@ -23,12 +25,13 @@ from .version import PROJECT_DIR
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds, and the verdict has to be written by then
+STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds, and the error code has to be written by then
 TRAINING = "ymir_train.py"
 _POLL_S = 0.2
-_SECONDS_BETWEEN_LOOKS = "0.2"  # of the launcher at its processes; torch 1.10 would look every five
-_MINING_SHARE = 0.98  # mining keeps the boxes that it sees: inference only writes them
-_RANDOM_MINING_SHARE = 0.02  # which looks at no picture
+_LAUNCHER_POLL_S = "0.2"  # how often torch's launcher checks its processes; torch 1.10 would do so every five seconds
+_MINING_SHARE = 0.98  # mining runs the network and keeps the boxes: inference only writes them
+_MINING_SHARE_WITHOUT_IMAGES = 0.02  # then inference runs it
+_MTIME_TOLERANCE_S = 2.0  # some file systems round modification times to two seconds
 
 
 class Step(NamedTuple):
@@ -37,17 +40,21 @@ class Step(NamedTuple):
     script: str
     first: float
     last: float
-    """The part of the task's progress that is this step's."""
+    """The progress of the task, in [0, 1], at the beginning and at the end of this step."""
     result: Path
-    """The file that has to be there afterwards, on the machine that writes."""
+    """The file that must exist afterwards, on the machine that writes it."""
     processes: int
     """On this machine."""
     options: ArgsOptions = ArgsOptions({})
-    """Where the processes of several machines meet."""
+    """Number and rank of the machines, and their rendezvous."""
+
+    @property
+    def needs_launcher(self) -> bool:
+        return self.processes > 1 or self.options.num_machines > 1
 
 
 class ChildError(ExecutorError):
-    """A child has already said why it failed; its code and sentence are repeated."""
+    """The error that a child has already reported, with its code and sentence."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -55,22 +62,21 @@ class ChildError(ExecutorError):
 
 
 def plan(task: Task) -> list[Step]:
-    """The steps of a task: training, or mining and inference, mining first; each in as many processes as GPUs.
+    """Return the steps of a task: training, or mining and inference, mining first; with one process per GPU each.
 
     Raises:
-        ConfigError: env.yaml asks for nothing, or for training together with something else; args_options make no
-            sense.
+        ConfigError: env.yaml asks for nothing, or for training together with something else; args_options are invalid.
     """
-    wanted = [name for name in ("run_training", "run_mining", "run_infer") if getattr(task, name)]
-    if not wanted:
+    requested = [name for name in ("run_training", "run_mining", "run_infer") if getattr(task, name)]
+    if not requested:
         raise ConfigError("env.yaml: none of run_training, run_mining and run_infer is true; set one of them")
-    if task.run_training and len(wanted) > 1:
-        raise ConfigError(f"env.yaml: {' and '.join(wanted)} are true; training is a task of its own")
+    if task.run_training and len(requested) > 1:
+        raise ConfigError(f"env.yaml: {' and '.join(requested)} are true; training is a task of its own")
     options = parse_args_options(str(task.config.get("args_options") or ""))
-    processes = _processes(task, options)
+    processes = _process_count(task, options)
     if task.run_training:
         return [Step(TRAINING, 0.0, 1.0, task.training_result, processes, options)]
-    share = {1: 1.0 if task.run_mining else 0.0, 2: _mining_share(task)}[len(wanted)]
+    share = _mining_share(task)
     steps = [
         Step("ymir_mining.py", 0.0, share, task.mining_result, processes, options),
         Step("ymir_infer.py", share, 1.0, task.infer_result, processes, options),
@@ -79,12 +85,16 @@ def plan(task: Task) -> list[Step]:
 
 
 def _mining_share(task: Task) -> float:
-    algorithm = str(task.config.get("mining_algorithm") or "").strip().lower()
-    return _RANDOM_MINING_SHARE if algorithm == "random" else _MINING_SHARE
+    """Return the share of the task's progress that belongs to mining; inference has the rest."""
+    if not (task.run_mining and task.run_infer):
+        return 1.0 if task.run_mining else 0.0
+    name = str(task.config.get("mining_algorithm") or "").strip().lower()
+    algorithm = MINING_ALGORITHMS.get(name)  # None: the default, or an unknown one, which the step itself will refuse
+    return _MINING_SHARE if algorithm is None or algorithm.needs_images else _MINING_SHARE_WITHOUT_IMAGES
 
 
-def _processes(task: Task, options: ArgsOptions) -> int:
-    """As many as --num-gpus says, which on the CPU means processes; else one per GPU of gpu_id."""
+def _process_count(task: Task, options: ArgsOptions) -> int:
+    """Return --num-gpus, which on the CPU means processes; by default one process per GPU of gpu_id."""
     if task.gpu_ids and options.num_gpus > len(task.gpu_ids):
         raise ConfigError(
             f"args_options: --num-gpus {options.num_gpus} is more than gpu_id names ({len(task.gpu_ids)});"
@@ -97,61 +107,63 @@ def run_step(step: Step, task: Task, env_file: Path, stop: StopSignal) -> None:
     """Run one step to its end.
 
     Raises:
-        ExecutorError: it failed, with the reason that the child gave, or else the one that its death tells.
+        ExecutorError: it failed: the error that a child has reported, or else one made from its exit status.
     """
     if stop.requested():
         raise StoppedError(f"stopped by {stop.name} before {step.script} began; start the task again")
     started_s = time.time()
-    # a session of its own: a Ctrl-C at the terminal reaches the parent alone, which passes it on once
-    child = subprocess.Popen(_command(step, env_file), env=_environment(step), start_new_session=True)  # noqa: S603
+    # in a new session: a Ctrl-C at the terminal reaches the parent only, which passes it on once
+    child = subprocess.Popen(  # noqa: S603
+        _command(step, env_file), env=_environment(step), start_new_session=True
+    )
     status = _wait(child, stop)
     if status == 0:
-        writes = step.options.machine_rank == 0
-        if writes and (not step.result.is_file() or step.result.stat().st_mtime < started_s - 2):
+        # the modification time too: the file may be the result of an earlier run in the same folder
+        oldest_s = started_s - _MTIME_TOLERANCE_S
+        is_written = step.result.is_file() and step.result.stat().st_mtime >= oldest_s
+        if not is_written and step.options.machine_rank == 0:  # the other machines write none
             raise ExecutorError(f"{step.script} ended without {step.result}; the lines above say what it did")
         return
-    verdict = read_monitor(task.monitor)
-    if verdict is not None and verdict.code:
-        raise ChildError(verdict.code, verdict.message)
-    raise _cause_of_death(step, status, stop)
+    line = read_monitor(task.monitor)
+    if line is not None and line.code:
+        raise ChildError(line.code, line.message)
+    if stop.requested():
+        raise StoppedError(f"stopped by {stop.name} while {step.script} was running; {resume_hint(step.script)}")
+    raise exit_status_error(step.script, step.script, status)
 
 
 def _command(step: Step, env_file: Path) -> list[str]:
     script = [str(PROJECT_DIR / step.script), "--env", str(env_file), "--progress", str(step.first), str(step.last)]
-    if not _needs_launcher(step):
+    if not step.needs_launcher:
         return [sys.executable, *script]
-    number = ["--nproc_per_node", str(step.processes), "--monitor_interval", _SECONDS_BETWEEN_LOOKS]
-    return [sys.executable, "-m", f"{__package__}.launcher", *_meeting(step.options), *number, *script]
-
-
-def _needs_launcher(step: Step) -> bool:
-    return step.processes > 1 or step.options.num_machines > 1
-
-
-def _meeting(options: ArgsOptions) -> list[str]:
-    """The launcher's words for detectron2's --num-machines, --machine-rank and --dist-url."""
-    place = options.meeting_place
-    if place is None:
-        return ["--standalone"]
-    machines = ["--nnodes", str(options.num_machines), "--node_rank", str(options.machine_rank)]
-    return [*machines, "--master_addr", place[0], "--master_port", str(place[1])]
+    options = step.options
+    # detectron2's --num-machines, --machine-rank and --dist-url in the words of torch's launcher
+    rendezvous = ["--standalone"]
+    if options.master_address is not None:
+        host, port = options.master_address
+        rendezvous = ["--nnodes", str(options.num_machines), "--node_rank", str(options.machine_rank),
+                      "--master_addr", host, "--master_port", str(port)]  # fmt: skip
+    processes = ["--nproc_per_node", str(step.processes), "--monitor_interval", _LAUNCHER_POLL_S]
+    return [sys.executable, "-m", f"{__package__}.distributed_launcher", *rendezvous, *processes, *script]
 
 
 def _environment(step: Step) -> dict[str, str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     # a waiting thread that spins takes the core from whoever else is on the host: one neighbour made steps 6x slower
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if _needs_launcher(step):  # a module, and not below the folder in which somebody has started us
+    if step.needs_launcher:
+        # it is started as a module, which must be found wherever the working directory is
         folders = [str(PROJECT_DIR), *filter(None, [environment.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(folders)
     if step.processes > 1:
+        # by default torch's launcher gives each process one thread
         threads = max(1, len(os.sched_getaffinity(0)) // step.processes)
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment
 
 
 def _wait(child: subprocess.Popen[bytes], stop: StopSignal) -> int:
-    """Wait for the end; a stop is passed on, and given a short time to be obeyed."""
+    """Wait for the end of a child; pass a stop on to it, and kill it if it has not ended after STOP_GRACE_S."""
     deadline_s: float | None = None
     while True:
         try:
@@ -161,37 +173,26 @@ def _wait(child: subprocess.Popen[bytes], stop: StopSignal) -> int:
                 continue
         if deadline_s is None:
             logger.warning("%s: asking the running step to save its work", stop.name)
-            child.terminate()  # not its readers: one that dies under it makes torch raise in the middle of a step
+            # not its data-loading workers: when one of them dies, torch raises in the middle of a step
+            child.terminate()
             deadline_s = time.monotonic() + STOP_GRACE_S
         elif time.monotonic() > deadline_s:
-            _kill_group(child)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+                os.killpg(child.pid, signal.SIGKILL)
 
 
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it ended by itself a moment ago
-
-
-def _cause_of_death(step: Step, status: int, stop: StopSignal) -> ExecutorError:
-    if stop.requested():
-        return StoppedError(f"stopped by {stop.name} while {step.script} was running; {what_stays(step.script)}")
-    return cause_of_death(step.script, step.script, status)
-
-
-def cause_of_death(script: str, process: str, status: int) -> ExecutorError:
-    """What is said about a process that ended without a word of its own.
+def exit_status_error(script: str, process: str, status: int) -> ExecutorError:
+    """Return the error of a process that has ended without reporting one.
 
     Args:
         script: its file.
         process: how to name it.
-        status: its exit status, below zero the number of the signal that ended it.
+        status: its exit status; below zero, minus the number of the signal that ended it.
     """
-    if status == -signal.SIGKILL:
+    if status == -signal.SIGKILL:  # as the kernel's out-of-memory killer does
         return OutOfMemoryError(
             f"{process} was killed by the system (SIGKILL), most likely because main memory ran out;"
-            f" lower batch_size or num_workers, or give the container more memory; {what_stays(script)}"
+            f" lower batch_size or num_workers, or give the container more memory; {resume_hint(script)}"
         )
     if status < 0:
         name = signal.Signals(-status).name
@@ -199,8 +200,8 @@ def cause_of_death(script: str, process: str, status: int) -> ExecutorError:
     return ExecutorError(f"{process} ended with exit status {status} and gave no reason; see the lines above")
 
 
-def what_stays(script: str) -> str:
-    """What a step that was cut short has left, in words."""
+def resume_hint(script: str) -> str:
+    """Return what is kept of an interrupted step, and how to resume it."""
     if Path(script).name == TRAINING:
         return "finished stages are kept; start the task again on the same output folder to go on"
-    return "start the task again on the same /out: finished pictures are kept"
+    return "start the task again on the same /out: finished images are kept"

@@ -1,4 +1,4 @@
-"""What exactly is running: for the first line of the log, without the seconds that importing torch takes."""
+"""The versions of this project, Python, torch and CUDA, for the log. Does not import torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
 def describe_version() -> str:
-    """For example `ymir-detectron2 0.1.0 (1a2b3c4), Python 3.11.7, torch 2.14.1, CUDA 13.0`."""
+    """Return e.g. `ymir-detectron2 0.1.0 (1a2b3c4), Python 3.11.7, torch 2.14.1, CUDA 13.0`."""
     revision = os.environ.get("YMIR_DETECTRON2_REVISION") or _git_revision(PROJECT_DIR / ".git")
     torch_version, cuda_version = _torch_versions()
     return (
@@ -24,12 +24,13 @@ def describe_version() -> str:
 
 
 def _git_revision(git_dir: Path) -> str:
-    """The commit of a checkout; an image has no git, and sets the variable above."""
+    """Return the commit of a checkout, '' if there is none: the image sets YMIR_DETECTRON2_REVISION instead."""
     try:
         head = (git_dir / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
             return head
         reference = head[len("ref: ") :]
+        # the file of a branch is newer than its line in packed-refs, and missing after `git gc`
         loose = git_dir / reference
         if loose.exists():
             return loose.read_text().strip()
@@ -40,6 +41,7 @@ def _git_revision(git_dir: Path) -> str:
 
 
 def _torch_versions() -> tuple[str, str]:
+    """Return the versions of torch and of its CUDA, from the file that torch keeps them in."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return "missing", "-"

@@ -1,4 +1,4 @@
-"""Sets and single pictures, lines and boxes that cannot be used: refused as a whole, or skipped and counted."""
+"""Sets and images, lines and boxes that cannot be used: refused as a whole, or skipped and counted."""
 
 from __future__ import annotations
 
@@ -10,36 +10,48 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import CLASS_NAMES, MakeTree, Tree, draw_picture
-from tests.running import Outcome, run_start
+from tests.conftest import CLASS_NAMES, MakeTree, Tree, draw_image
+from tests.running import run_start
+from ymir_detectron2.contract.task import load_task
+from ymir_detectron2.dataset.conversion import convert_task
+from ymir_detectron2.errors import DatasetError
 
-UNREADABLE = "unreadable picture"
-MISSING_PICTURE = "picture file that does not exist"
-MISSING_ANNOTATION = "picture whose annotation file is missing"
-LISTED_TWICE = "picture listed twice"
+UNREADABLE = "unreadable image"
+MISSING_IMAGE = "image file that does not exist"
+MISSING_ANNOTATION = "image whose annotation file is missing"
+LISTED_TWICE = "image listed twice"
 BAD_LINE = "annotation line that is not 'class, x1, y1, x2, y2'"
 UNKNOWN_CLASS = "object of an unknown class"
 NO_AREA = "box without area or with swapped corners, dropped"
-OUTSIDE = "box outside the picture, dropped"
-CLIPPED = "box over the edge of the picture, clipped"
+OUTSIDE = "box outside the image, dropped"
+CLIPPED = "box over the edge of the image, clipped"
 
 
-def convert(tree: Tree, no_torch: dict[str, str]) -> tuple[Outcome, dict[str, Any]]:
-    """Run a training as far as torch: the sets are converted and reported by then."""
-    outcome = run_start(tree.env_file, environment=no_torch)
-    assert "torch was imported" in outcome.output, outcome.output
-    return outcome, outcome.json("dataset-report.json")
+def convert(tree: Tree) -> dict[str, Any]:
+    """Convert the sets of a training task; the report."""
+    convert_task(load_task(tree.env_file))
+    return json.loads((tree.out_dir / "dataset-report.json").read_text(encoding="utf-8"))
+
+
+def require_refusal(tree: Tree, *findings: str) -> None:
+    with pytest.raises(DatasetError) as error:
+        convert(tree)
+    assert all(finding in str(error.value) for finding in findings), error.value
+
+
+def coco_of(tree: Tree) -> dict[str, Any]:
+    return json.loads((tree.out_dir / "dataset" / "train.json").read_text(encoding="utf-8"))
 
 
 def counts(report: dict[str, Any], role: str = "training") -> dict[str, int]:
-    return {reason: found["count"] for reason, found in report[role]["findings"].items()}
+    return {reason: issue["count"] for reason, issue in report[role]["findings"].items()}
 
 
-def add_picture(tree: Tree, name: str, write: Any = None, annotation: str | None = "0, 1, 1, 5, 5, -1.0, 0.0\n") -> str:
-    """Put a picture of any kind beside the drawn ones; the line for the index."""
+def add_image(tree: Tree, name: str, write: Any = None, annotation: str | None = "0, 1, 1, 5, 5, -1.0, 0.0\n") -> str:
+    """Add an image of any kind to the drawn ones, and return its line for the index."""
     image, labels = tree.in_dir / "assets" / name, tree.in_dir / "annotations" / f"{name}.txt"
     if write is None:
-        draw_picture(image)
+        draw_image(image)
     else:
         write(image)
     if annotation is not None:
@@ -54,17 +66,22 @@ def add_picture(tree: Tree, name: str, write: Any = None, annotation: str | None
 @pytest.mark.parametrize(
     "content", [b"", b"\n \r\n\t\n", b"\xef\xbb\xbf", None], ids=["empty", "blank", "bom", "missing"]
 )
-def test_index_without_pictures(ymir_tree: MakeTree, no_torch: dict[str, str], name: str, content: bytes | None):
+def test_index_without_images(ymir_tree: MakeTree, name: str, content: bytes | None):
     tree = ymir_tree()
     index = tree.in_dir / f"{name}-index.tsv"
     index.unlink()
     if content is not None:
         index.write_bytes(content)
-    outcome = run_start(tree.env_file, environment=no_torch)
-    outcome.require_failure(300002, str(index), "cannot be read" if content is None else "set is empty")
+    require_refusal(tree, str(index), "cannot be read" if content is None else "set is empty")
 
 
-def test_candidates_without_pictures(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_a_training_without_images_ends_before_torch(ymir_tree: MakeTree, no_torch: dict[str, str]):
+    tree = ymir_tree()
+    tree.write_index("train", [])
+    run_start(tree.env_file, environment=no_torch).require_failure(300002, "train-index.tsv", "set is empty")
+
+
+def test_candidates_without_images(ymir_tree: MakeTree, no_torch: dict[str, str]):
     """A weight file is there, so that it is the index that is at fault."""
     tree = ymir_tree("mining+infer")
     (tree.in_dir / "models" / "a.pth").write_bytes(b"PK")
@@ -73,55 +90,52 @@ def test_candidates_without_pictures(ymir_tree: MakeTree, no_torch: dict[str, st
     run_start(tree.env_file, environment=no_torch).require_failure(300002, "candidate-index.tsv", "set is empty")
 
 
-def test_env_yaml_that_names_no_index(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_env_yaml_that_names_no_index(ymir_tree: MakeTree):
     tree = ymir_tree()
     tree.edit("env.yaml", input={"training_index_file": ""})
-    run_start(tree.env_file, environment=no_torch).require_failure(300002, "env.yaml names no training index file")
+    require_refusal(tree, "env.yaml names no training index file")
 
 
-def test_index_whose_pictures_do_not_exist(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_index_whose_images_do_not_exist(ymir_tree: MakeTree):
     tree = ymir_tree()
     tree.write_index("train", ["/in/assets/00/gone.jpg\t/in/annotations/00/gone.txt", "/in/assets/11/too.jpg"])
-    outcome = run_start(tree.env_file, environment=no_torch)
-    outcome.require_failure(
-        300002, "train-index.tsv: none of its pictures can be used", "2 x picture file that does not exist",
+    require_refusal(
+        tree, "train-index.tsv: none of its images can be used", f"2 x {MISSING_IMAGE}",
         str(tree.in_dir / "assets/00/gone.jpg"), "check the mounted folders",
     )  # fmt: skip
 
 
-def test_index_in_another_encoding(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_index_in_another_encoding(ymir_tree: MakeTree):
     tree = ymir_tree()
     text = "\n".join(tree.index_lines("train"))
     (tree.in_dir / "train-index.tsv").write_bytes(text.encode("utf-16"))
-    run_start(tree.env_file, environment=no_torch).require_failure(300002, "none of its pictures can be used")
+    require_refusal(tree, "none of its images can be used")
 
 
-def test_set_in_which_every_box_is_degenerate(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_set_in_which_every_box_is_degenerate(ymir_tree: MakeTree):
     tree = ymir_tree()
-    lines = [add_picture(tree, f"{n}.jpg", annotation="0, 50, 50, 10, 10\n0, 900, 900, 950, 950\n") for n in range(3)]
+    lines = [add_image(tree, f"{n}.jpg", annotation="0, 50, 50, 10, 10\n0, 900, 900, 950, 950\n") for n in range(3)]
     tree.write_index("train", lines)
-    outcome = run_start(tree.env_file, environment=no_torch)
-    outcome.require_failure(300002, "no usable box of any class in 3 pictures", f"3 x {NO_AREA}", f"3 x {OUTSIDE}")
+    require_refusal(tree, "no usable box of any class in 3 images", f"3 x {NO_AREA}", f"3 x {OUTSIDE}")
 
 
-def test_set_without_any_box(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_set_without_any_box(ymir_tree: MakeTree):
     tree = ymir_tree()
-    tree.write_index("train", [add_picture(tree, "0.jpg", annotation="")])
-    outcome = run_start(tree.env_file, environment=no_torch)
-    outcome.require_failure(300002, "no usable box", "every annotation file is empty", "choose a set that is labelled")
+    tree.write_index("train", [add_image(tree, "0.jpg", annotation="")])
+    require_refusal(tree, "no usable box", "every annotation file is empty", "choose a set that is labelled")
 
 
-def test_annotations_as_json_are_refused_with_the_key_that_changes_them(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_annotations_as_json_are_refused_with_the_key_that_changes_them(ymir_tree: MakeTree):
     tree = ymir_tree()
-    tree.write_index("train", [add_picture(tree, "0.jpg", annotation='{"images": []}')])
-    run_start(tree.env_file, environment=no_torch).require_failure(300002, "0.jpg.txt: holds JSON", "'ark:raw'")
+    tree.write_index("train", [add_image(tree, "0.jpg", annotation='{"images": []}')])
+    require_refusal(tree, "0.jpg.txt: holds JSON", "'ark:raw'")
 
 
 # --- skipped and counted -----------------------------------------------------------------------------------------
 
 
 def truncated_jpeg(path: Path) -> None:
-    draw_picture(path, [("brick", 5, 5, 40, 40)])
+    draw_image(path, [("brick", 5, 5, 40, 40)])
     path.write_bytes(path.read_bytes()[:-400])
 
 
@@ -141,23 +155,23 @@ def one_pixel(path: Path) -> None:
     Image.new("RGB", (1, 1)).save(path)
 
 
-def test_odd_pictures_are_used_and_files_that_are_none_are_skipped(ymir_tree: MakeTree, no_torch: dict[str, str]):
-    """A truncated JPEG has a good header: it is found out when its pixels are needed, see test_bad_pictures.py."""
+def test_odd_images_are_used_and_files_that_are_not_images_are_skipped(ymir_tree: MakeTree):
+    """A truncated JPEG has a good header: it is found out when its pixels are needed, see test_bad_images.py."""
     tree = ymir_tree()
     loop = tree.in_dir / "assets" / "loop.jpg"
     loop.symlink_to(loop)
     usable = [
-        add_picture(tree, "truncated.jpg", truncated_jpeg),
-        add_picture(tree, "grey16.png", grey_16_bit),
-        add_picture(tree, "cmyk.jpg", cmyk),
-        add_picture(tree, "rgba.png", rgba),
-        add_picture(tree, "one.png", one_pixel, "0, 0, 0, 0, 0\n"),
-        add_picture(tree, "no_annotation_column.jpg").split("\t")[0],
+        add_image(tree, "truncated.jpg", truncated_jpeg),
+        add_image(tree, "grey16.png", grey_16_bit),
+        add_image(tree, "cmyk.jpg", cmyk),
+        add_image(tree, "rgba.png", rgba),
+        add_image(tree, "one.png", one_pixel, "0, 0, 0, 0, 0\n"),
+        add_image(tree, "no_annotation_column.jpg").split("\t")[0],
     ]
     skipped = [
-        add_picture(tree, "text.jpg", lambda path: path.write_text("this is no picture")),
-        add_picture(tree, "zero_bytes.jpg", lambda path: path.write_bytes(b"")),
-        add_picture(tree, "folder.jpg", lambda path: path.mkdir()),
+        add_image(tree, "text.jpg", lambda path: path.write_text("not an image")),
+        add_image(tree, "zero_bytes.jpg", lambda path: path.write_bytes(b"")),
+        add_image(tree, "folder.jpg", lambda path: path.mkdir()),
     ]
     missing = [
         "/in/assets/loop.jpg\t/in/annotations/text.jpg.txt",
@@ -165,15 +179,17 @@ def test_odd_pictures_are_used_and_files_that_are_none_are_skipped(ymir_tree: Ma
         "/in/assets/nul\0byte.jpg\t/in/annotations/text.jpg.txt",
     ]
     tree.write_index("train", usable + skipped + missing)
-    _, report = convert(tree, no_torch)
-    assert counts(report) == {UNREADABLE: 3, MISSING_PICTURE: 3}
+    report = convert(tree)
+    assert counts(report) == {UNREADABLE: 3, MISSING_IMAGE: 3}
     assert report["training"]["images"] == 6
     assert report["training"]["images_without_boxes"] == 1
     assert report["training"]["image_width"] == {"min": 1, "median": 50, "max": 96}
     assert counts(report, "validation") == {}
 
 
-def test_annotations_that_say_nothing_usable_are_counted_by_reason(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_annotations_that_say_nothing_usable_are_counted_by_reason(
+    ymir_tree: MakeTree, caplog: pytest.LogCaptureFixture
+):
     good = "1, 10, 10, 20, 20\n"
     texts = {
         "letters": (good + "0, a, 1, 5, 5\nzero, 1, 1, 5, 5\n", 1),
@@ -188,9 +204,9 @@ def test_annotations_that_say_nothing_usable_are_counted_by_reason(ymir_tree: Ma
         "clean": ("\ufeff\n" + good + "2,30,30,40,40,-1.0,0.0\r\n\n", 2),
     }
     tree = ymir_tree()
-    lines = [add_picture(tree, f"{name}.jpg", annotation=text) for name, (text, _) in texts.items()]
+    lines = [add_image(tree, f"{name}.jpg", annotation=text) for name, (text, _) in texts.items()]
     tree.write_index("train", lines)
-    outcome, report = convert(tree, no_torch)
+    report = convert(tree)
     training = report["training"]
     assert counts(report) == {BAD_LINE: 6, UNKNOWN_CLASS: 2, NO_AREA: 3, OUTSIDE: 2, CLIPPED: 3}
     assert training["images"] == len(texts)
@@ -198,13 +214,13 @@ def test_annotations_that_say_nothing_usable_are_counted_by_reason(ymir_tree: Ma
     assert training["boxes_per_class"] == {"brick": 3, "leaf": 10, "sky": 1}
     place = f"{tree.in_dir}/annotations/swapped.jpg.txt:2: (0, 20.0, 1.0, 11.0, 6.0)"
     assert place in training["findings"][NO_AREA]["first"]
-    assert f"training set: 2 x {UNKNOWN_CLASS}, e.g. {tree.in_dir}/annotations/unknown.jpg.txt:2" in outcome.output
-    boxes = json.loads((tree.out_dir / "dataset" / "train.json").read_text())["annotations"]
+    assert f"training set: 2 x {UNKNOWN_CLASS}, e.g. {tree.in_dir}/annotations/unknown.jpg.txt:2" in caplog.text
+    boxes = coco_of(tree)["annotations"]
     widths = {box["bbox"][0] + box["bbox"][2] for box in boxes} | {0}
     assert max(widths) <= 96
 
 
-def test_voc_files_are_read_by_their_content_and_bad_ones_counted(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_voc_files_are_read_by_their_content_and_bad_ones_counted(ymir_tree: MakeTree):
     """`truncated` is the word `unknown`, and a box without extent has no <bndbox>: the platform writes it so."""
     tree = ymir_tree()
     box = "<bndbox><xmin>10</xmin><ymin>11</ymin><xmax>19</xmax><ymax>30</ymax></bndbox>"
@@ -213,68 +229,76 @@ def test_voc_files_are_read_by_their_content_and_bad_ones_counted(ymir_tree: Mak
         for name, corners in [("Leaf ", box), ("cat", box), ("", box), ("sky", ""), ("sky", box.replace("10", "x"))]
     )
     lines = [
-        add_picture(tree, "good.jpg", annotation=f"<annotation>{objects}</annotation>"),
-        add_picture(tree, "cut.jpg", annotation=f"<annotation>{objects}"),
+        add_image(tree, "good.jpg", annotation=f"<annotation>{objects}</annotation>"),
+        add_image(tree, "cut.jpg", annotation=f"<annotation>{objects}"),
     ]
     tree.write_index("train", lines)
-    _, report = convert(tree, no_torch)
+    report = convert(tree)
     assert counts(report) == {
         UNKNOWN_CLASS: 2, "object without a readable box": 2, "annotation file that is no valid XML": 1,
     }  # fmt: skip
-    coco = json.loads((tree.out_dir / "dataset" / "train.json").read_text())
+    coco = coco_of(tree)
     assert [annotation["bbox"] for annotation in coco["annotations"]] == [[10, 11, 10, 20]]
 
 
-def test_index_with_duplicates_blank_lines_and_foreign_line_ends(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_index_with_duplicates_blank_lines_and_foreign_line_ends(ymir_tree: MakeTree):
     tree = ymir_tree()
     lines = tree.index_lines("train")
     odd = ["\ufeff" + lines[0], "", *lines[1:], "  ", lines[2].replace("/in/", "/in/./")]
     tree.write_index("train", odd, end="\r\n")
-    _, report = convert(tree, no_torch)
+    report = convert(tree)
     assert counts(report) == {LISTED_TWICE: 1}
     assert report["training"]["images"] == len(lines)
 
 
-def test_a_missing_annotation_file_costs_its_picture_and_no_other(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_a_missing_annotation_file_costs_its_image_and_no_other(ymir_tree: MakeTree):
     tree = ymir_tree()
     gone = tree.index_lines("train")[0]
     tree.real(gone.split("\t")[1]).unlink()
-    folder = add_picture(tree, "labels_are_a_folder.jpg", annotation=None)
+    folder = add_image(tree, "labels_are_a_folder.jpg", annotation=None)
     tree.real(folder.split("\t")[1]).mkdir()
-    nul = f"{add_picture(tree, 'nul.jpg')}\0"
+    nul = f"{add_image(tree, 'nul.jpg')}\0"
     tree.write_index("train", [*tree.index_lines("train"), folder, nul])
-    _, report = convert(tree, no_torch)
+    report = convert(tree)
     assert counts(report) == {MISSING_ANNOTATION: 3}
     assert report["training"]["images"] == 5
 
 
-def test_file_names_that_are_no_utf8_are_found_and_named(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def convert_in_a_process(tree: Tree, environment: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Run a training as far as torch, where `environment` ends it: its log, and the report."""
+    outcome = run_start(tree.env_file, environment=environment)
+    assert "torch was imported" in outcome.output, outcome.output
+    assert "Logging error" not in outcome.output
+    return outcome.output, outcome.json("dataset-report.json")
+
+
+def test_file_names_that_are_not_utf8_are_found_and_named(ymir_tree: MakeTree, no_torch: dict[str, str]):
     tree = ymir_tree()
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
-    lines = [add_picture(tree, name), "/in/assets/gone\udce9.jpg"]
+    lines = [add_image(tree, name), "/in/assets/gone\udce9.jpg"]
     tree.write_index("train", [*tree.index_lines("train"), *lines])
-    outcome, report = convert(tree, no_torch)
+    output, report = convert_in_a_process(tree, no_torch)
     assert report["training"]["images"] == 7
-    assert counts(report) == {MISSING_PICTURE: 1}
-    assert "gone\\udce9.jpg" in report["training"]["findings"][MISSING_PICTURE]["first"][0]
-    assert "Logging error" not in outcome.output
+    assert counts(report) == {MISSING_IMAGE: 1}
+    assert "gone\\udce9.jpg" in report["training"]["findings"][MISSING_IMAGE]["first"][0]
+    assert "gone\\udce9.jpg" in output
 
 
 def test_blanks_and_other_alphabets_in_paths_and_class_names(tmp_path: Path, ymir_tree: MakeTree, no_torch: dict):
-    picture = draw_picture(tmp_path / "source" / "a.jpg", [("猫 cat", 1, 1, 20, 20)])
-    tree = ymir_tree(folder="task with blanks", class_names=["猫 cat", "Straße"], train=[picture], val=[picture])
-    odd = add_picture(tree, "mit  Leer zeichen ü.jpg", annotation="1, 1, 1, 5, 5\n")
+    image = draw_image(tmp_path / "source" / "a.jpg", [("猫 cat", 1, 1, 20, 20)])
+    tree = ymir_tree(folder="task with blanks", class_names=["猫 cat", "Straße"], train=[image], val=[image])
+    odd = add_image(tree, "mit  Leer zeichen ü.jpg", annotation="1, 1, 1, 5, 5\n")
     tree.write_index("train", [*tree.index_lines("train"), odd])
-    _, report = convert(tree, {**no_torch, "LC_ALL": "C"})
+    _, report = convert_in_a_process(tree, {**no_torch, "LC_ALL": "C"})
     assert report["training"]["boxes_per_class"] == {"猫 cat": 1, "Straße": 1}
     assert counts(report) == {}
 
 
-def test_sizes_and_boxes_are_those_of_the_upright_picture(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_sizes_and_boxes_are_those_of_the_upright_image(ymir_tree: MakeTree):
     """turned.jpg is stored 96 wide and 64 high, and shown 64 wide and 96 high."""
     tree = ymir_tree()
-    convert(tree, no_torch)
-    coco = json.loads((tree.out_dir / "dataset" / "train.json").read_text())
+    convert(tree)
+    coco = coco_of(tree)
     sizes = {image["id"]: (image["width"], image["height"]) for image in coco["images"]}
     found = {tuple(box["bbox"]): sizes[box["image_id"]] for box in coco["annotations"]}
     assert found[(8, 30, 43, 41)] == (64, 96)
@@ -285,10 +309,10 @@ def test_sizes_and_boxes_are_those_of_the_upright_picture(ymir_tree: MakeTree, n
 @pytest.mark.parametrize("release", ["1.1.0", "1.2.1dev", "2.0.0", "2.5.0"])
 @pytest.mark.parametrize("annotation_format", ["ark", "voc"])
 def test_every_release_gives_the_same_dataset(
-    ymir_tree: MakeTree, no_torch: dict[str, str], release: str, annotation_format: str
+    ymir_tree: MakeTree, release: str, annotation_format: str
 ):
     tree = ymir_tree(release=release, annotation_format=annotation_format)
-    _, report = convert(tree, no_torch)
+    report = convert(tree)
     assert report["training"] == {
         "images": 6, "images_without_boxes": 1, "boxes": 7, "boxes_per_class": {"brick": 3, "leaf": 2, "sky": 2},
         # of the areas 26x35, 31x31, 51x31, 43x41, 31x41, 31x31 and 36x34, three are below 32x32

@@ -1,4 +1,7 @@
-"""Values of the web form that make no sense, and those that only look odd."""
+"""Values of the web form that make no sense, and those that only look odd.
+
+A row is a sentence that a user may read; how it reaches the platform is the same for all of one code.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,19 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeTree
-from tests.running import run_script, run_start
+from tests.running import run_start, start_warm
+from ymir_detectron2.config.args_options import parse_args_options
+from ymir_detectron2.config.settings import InferSettings, MiningSettings, TrainSettings, read_settings, unknown_keys
+from ymir_detectron2.contract.task import load_task
+from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.mining.algorithms import build_algorithm
+from ymir_detectron2.tasks.train import find_config_file
+
+
+def refusal(function: Any, *arguments: Any) -> str:
+    with pytest.raises(ConfigError) as error:
+        function(*arguments)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -30,69 +45,130 @@ from tests.running import run_script, run_start
         pytest.param("engine", "tensorflow", "engine: must be one of auto, detectron2, torch", id="unknown engine"),
         pytest.param("precision", "int8", "precision: must be one of auto, fp32", id="unknown precision"),
         pytest.param("config_file", ["a"], "config_file: expected text", id="list for a name"),
-        pytest.param("config_file", "configs/COCO-Detection/retinanet_R50_FPN_1x.yaml",
-                     "retinanet_R50_FPN_1x.yaml does not exist; choose for example"
-                     " configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml", id="no such config"),
-        pytest.param("config_file", "configs", "configs does not exist", id="a folder for a config"),
-        pytest.param("config_file", "x" * 300, "config_file: ", id="a name longer than any file's"),
-        pytest.param("args_options", 'INPUT.FORMAT "RGB', "args_options: No closing quotation", id="open quote"),
-        pytest.param("args_options", "--eval-only SOLVER.GAMMA 0.5",
-                     "args_options: --eval-only is not for this executor", id="flag"),
-        pytest.param("args_options", "SOLVER.GAMMA 0.5 SOLVER.STEPS",
-                     "the key 'SOLVER.STEPS' has no value; write KEY VALUE pairs", id="odd number of words"),
+        pytest.param("augment", "mosaic, blur", "augment: must be one of vertical_flip", id="unknown augmentation"),
+        pytest.param("ema", 1.5, "ema: must be 0 or a decay below 1", id="EMA that does not decay"),
     ],
-)  # fmt: skip
-def test_value_of_the_wrong_kind_is_named(
-    ymir_tree: MakeTree, no_torch: dict[str, str], key: str, value: Any, finding: str
-):
-    tree = ymir_tree(config={key: value})
-    run_script("ymir_train.py", tree.env_file, environment=no_torch).require_failure(300001, finding)
+)
+def test_value_of_the_wrong_kind_is_named(key: str, value: Any, finding: str):
+    assert f"config.yaml: {finding}" in refusal(read_settings, TrainSettings, {key: value})
 
 
 @pytest.mark.parametrize(
-    ("value", "finding"),
+    ("config", "findings"),
     [
-        pytest.param("abc", "expected a number, found 'abc'", id="word"),
-        pytest.param("True", "expected a number, found 'True'", id="truth as text"),
-        pytest.param(1, "must be between 0 and 1, found 1.0", id="nothing could pass"),
-        pytest.param("20%", "expected a number, found '20%'", id="per cent"),
+        pytest.param({"conf_threshold": "abc"}, ["conf_threshold: expected a number, found 'abc'"], id="word"),
+        pytest.param({"conf_threshold": "True"}, ["conf_threshold: expected a number, found 'True'"], id="truth"),
+        pytest.param({"conf_threshold": 1}, ["conf_threshold: must be between 0 and 1, found 1.0"], id="one"),
+        pytest.param({"conf_threshold": "20%"}, ["conf_threshold: expected a number, found '20%'"], id="per cent"),
+        pytest.param({"tile_size": 10}, ["tile_size", "at least 32"], id="tiny tiles"),
+        pytest.param({"tile_size": 100, "tile_overlap": 60}, ["tile_overlap", "at most half"], id="overlap of 60 %"),
+        pytest.param({"tile_overlap": 5}, ["tile_overlap"], id="overlap without tiles"),
     ],
 )
-def test_threshold_of_the_wrong_kind_is_named(ymir_tree: MakeTree, no_torch: dict[str, str], value: Any, finding: str):
-    tree = ymir_tree("infer", config={"conf_threshold": value})
-    outcome = run_script("ymir_infer.py", tree.env_file, environment=no_torch)
-    outcome.require_failure(300001, "config.yaml: conf_threshold: ", finding)
+def test_values_of_inference_and_mining(config: dict[str, Any], findings: list[str]):
+    for settings_class in (InferSettings, MiningSettings):
+        sentence = refusal(read_settings, settings_class, config)
+        assert all(finding in sentence for finding in findings), sentence
 
 
-def test_unknown_key_warns_with_the_nearest_name_and_does_not_stop_the_run(ymir_tree: MakeTree, no_torch: dict):
-    tree = ymir_tree("infer", config={"conf_treshold": 0.5, "lr": 1, "shm_size": "32G", "batch_size": ""})
-    outcome = run_start(tree.env_file, environment=no_torch)
-    outcome.require_failure(300004, "model_params_path is missing")
-    assert "unknown key 'conf_treshold' has no effect; did you mean 'conf_threshold'?" in outcome.output
-    assert "unknown key 'lr' has no effect" in outcome.output
-    assert "shm_size" not in outcome.output
+@pytest.mark.parametrize(
+    ("config", "findings"),
+    [
+        pytest.param({"mining_algorithm": "alld"},
+                     ["mining_algorithm", "cald, cald_legacy, entropy, aldd, margin, random"], id="algorithm"),
+        pytest.param({"diversity_distance": 1.5}, ["diversity_distance", "below 1"], id="distance"),
+    ],
+)  # fmt: skip
+def test_values_of_mining(config: dict[str, Any], findings: list[str]):
+    sentence = refusal(read_settings, MiningSettings, config)
+    assert all(finding in sentence for finding in findings), sentence
 
 
-def test_text_from_the_form_means_the_number(ymir_tree: MakeTree, no_torch: dict[str, str]):
-    tree = ymir_tree("mining+infer", config={"conf_threshold": "0.2", "batch_size": "3", "seed": 7.0, "precision": ""})
-    outcome = run_start(tree.env_file, environment=no_torch)
-    outcome.require_failure(300004)
-    for setting in ("conf_threshold=0.2", "batch_size=3", "seed=7", "precision='auto'"):
-        assert setting in outcome.output
+def test_weights_of_classes_that_are_not_numbers():
+    with pytest.raises(ConfigError, match="class_distribution_scores"):
+        build_algorithm("aldd", class_names=["brick"], class_distribution_scores="1,x")
+
+
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        pytest.param("configs/COCO-Detection/retinanet_R50_FPN_1x.yaml",
+                     "retinanet_R50_FPN_1x.yaml does not exist; choose for example"
+                     " configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml", id="no such config"),
+        pytest.param("configs", "configs does not exist", id="a folder for a config"),
+        pytest.param("x" * 300, "config_file: ", id="a name longer than any file's"),
+    ],
+)  # fmt: skip
+def test_config_file_that_is_not_there(name: str, finding: str):
+    assert finding in refusal(find_config_file, name)
 
 
 @pytest.mark.parametrize(
     ("options", "finding"),
     [
-        pytest.param("SOLVER.GAMA 0.5", "args_options: unknown key 'SOLVER.GAMA'; did you mean 'SOLVER.GAMMA'?",
-                     id="unknown key"),
-        pytest.param("SOLVER.IMS_PER_BATCH 0", "SOLVER.IMS_PER_BATCH: must be at least 1", id="no picture per step"),
+        pytest.param('INPUT.FORMAT "RGB', "args_options: No closing quotation", id="open quote"),
+        pytest.param("--eval-only SOLVER.GAMMA 0.5", "args_options: --eval-only is not for this executor", id="flag"),
+        pytest.param("SOLVER.GAMMA 0.5 SOLVER.STEPS",
+                     "the key 'SOLVER.STEPS' has no value; write KEY VALUE pairs", id="odd number of words"),
     ],
 )  # fmt: skip
-def test_args_options_that_make_no_sense(ymir_tree: MakeTree, options: str, finding: str):
-    """The values are known to the engine alone, which does import torch."""
-    tree = ymir_tree(config={"args_options": options})
-    run_start(tree.env_file, timeout_s=40).require_failure(300001, finding)
+def test_args_options_that_cannot_be_read(options: str, finding: str):
+    assert finding in refusal(parse_args_options, options)
+
+
+def test_unknown_key_is_named_with_the_nearest_one():
+    sentences = unknown_keys({"conf_treshold": 0.5, "lr": 1, "shm_size": "32G", "batch_size": ""})
+    assert sentences == [
+        "config.yaml: unknown key 'conf_treshold' has no effect; did you mean 'conf_threshold'?",
+        "config.yaml: unknown key 'lr' has no effect",
+    ]
+
+
+def test_text_from_the_form_means_the_number(ymir_tree: MakeTree):
+    tree = ymir_tree("mining+infer", config={"conf_threshold": "0.2", "batch_size": "3", "seed": 7.0, "precision": ""})
+    settings = read_settings(MiningSettings, load_task(tree.env_file).config)
+    expected = MiningSettings(conf_threshold=0.2, batch_size=3, seed=7, engine="torch")
+    assert settings == expected
+
+
+# --- as the platform meets them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "finding"),
+    [
+        pytest.param("train", "batch_size", "batch_size: expected a whole number, found 'abc'", id="training"),
+        pytest.param("mining+infer", "conf_threshold", "conf_threshold: expected a number, found 'abc'", id="mining"),
+    ],
+)
+def test_a_bad_value_ends_a_task_before_torch(
+    ymir_tree: MakeTree, no_torch: dict[str, str], task: str, key: str, finding: str
+):
+    tree = ymir_tree(task, config={key: "abc"})
+    outcome = run_start(tree.env_file, environment=no_torch)
+    outcome.require_failure(300001, f"config.yaml: {finding}")
+
+
+def test_unknown_key_does_not_stop_the_run(ymir_tree: MakeTree):
+    tree = ymir_tree("infer", config={"conf_treshold": 0.5})
+    outcome = start_warm("ymir_infer.py", tree.env_file).finish()
+    outcome.require_failure(300004, "model_params_path is missing")
+    assert "unknown key 'conf_treshold' has no effect; did you mean 'conf_threshold'?" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("form", "finding"),
+    [
+        pytest.param({"args_options": "SOLVER.GAMA 0.5"},
+                     "args_options: unknown key 'SOLVER.GAMA'; did you mean 'SOLVER.GAMMA'?", id="unknown key"),
+        pytest.param({"args_options": "SOLVER.IMS_PER_BATCH 0"}, "SOLVER.IMS_PER_BATCH: must be at least 1",
+                     id="no image per step"),
+        pytest.param({"class_weights": "roof:2"}, "class_weights: 'roof' is none of class_names", id="class weights"),
+        pytest.param({"pretrained": "coco"}, "pretrained: there are no published coco weights", id="pretrained"),
+    ],
+)  # fmt: skip
+def test_values_that_only_the_engine_can_judge(ymir_tree: MakeTree, form: dict[str, Any], finding: str):
+    start_warm("ymir_train.py", ymir_tree(config=form).env_file).finish().require_failure(300001, finding)
 
 
 def test_config_file_with_a_python_tag_says_what_to_write_instead(ymir_tree: MakeTree):
@@ -100,18 +176,20 @@ def test_config_file_with_a_python_tag_says_what_to_write_instead(ymir_tree: Mak
     own = tree.root / "own.yaml"
     own.write_text("MODEL:\n  ANCHOR_GENERATOR:\n    SIZES: !!python/object/apply:os.system ['touch executed']\n")
     tree.edit("config.yaml", config_file=str(own))
-    run_start(tree.env_file).require_failure(300001, f"{own}, line 3", "tags can run code", "write plain values")
+    outcome = start_warm("ymir_train.py", tree.env_file).finish()
+    outcome.require_failure(300001, f"{own}, line 3", "tags can run code", "write plain values")
     assert not (tree.root / "executed").exists()
 
 
 def test_gpu_that_is_not_there(ymir_tree: MakeTree):
-    tree = ymir_tree(gpu_id="7")
-    run_start(tree.env_file).require_failure(300102, "gpu_id: GPU 7 was asked for", "set gpu_id to ''")
+    outcome = start_warm("ymir_train.py", ymir_tree(gpu_id="7").env_file).finish()
+    outcome.require_failure(300102, "gpu_id: GPU 7 was asked for", "set gpu_id to ''")
 
 
+@pytest.mark.slow
 def test_the_reason_of_one_process_of_several_is_the_last_line(ymir_tree: MakeTree):
     """torch's launcher has a traceback of its own to tell, which must not be what the user sees."""
-    outcome = run_start(ymir_tree(gpu_id="8,9").env_file, timeout_s=150)
+    outcome = run_start(ymir_tree(gpu_id="8,9").env_file)
     assert outcome.status == 1
     outcome.require_readable_progress()
     assert outcome.last_line.startswith("ERROR 300102: gpu_id: GPU ")

@@ -12,10 +12,10 @@ from typing import Iterator
 
 import pytest
 
-from tests.conftest import MakeTree, Trained, draw_picture
+from tests.conftest import MakeTree, Trained, draw_image
 from tests.platform_reader import read_training_result
-from tests.running import run_start
-from ymir_detectron2.inference.stream import BLOCK
+from tests.running import run_start, run_steps
+from ymir_detectron2.inference.predict import BLOCK
 
 WITHOUT_POWERS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
 """A prefix under which root, too, has to keep to the permissions of files."""
@@ -23,7 +23,7 @@ WITHOUT_POWERS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
 
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A file system of its own at `folder`; the test is skipped where that is not allowed."""
+    """Mount a small file system at `folder`; the test is skipped where that is not allowed."""
     folder.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
@@ -70,10 +70,10 @@ def test_disk_that_is_full_from_the_start(ymir_tree: MakeTree, no_torch: dict[st
     assert "cannot be written (No space left on device); the disk is full" in outcome.last_line
 
 
-def test_disk_that_fills_up_while_training_keeps_the_earlier_stages(ymir_tree: MakeTree, tmp_path: Path):
+def test_disk_that_fills_up_while_training_keeps_the_earlier_stages(ymir_tree: MakeTree):
     tree = ymir_tree(config={"max_iter": 40, "eval_period": 1})
     with mounted(tree.out_dir, "size=9m"):
-        outcome = run_start(tree.env_file)
+        outcome = run_steps(tree.env_file)
         outcome.require_failure(160004, "No space left on device", "the disk is full: free some space")
         stages = read_training_result(tree.out_dir / "models", "2.5.0").stages
         assert 2 <= len(stages) <= 4
@@ -81,27 +81,28 @@ def test_disk_that_fills_up_while_training_keeps_the_earlier_stages(ymir_tree: M
         assert not list(tree.out_dir.rglob("*.tmp"))
 
 
-def test_disk_that_the_curves_fill_up(ymir_tree: MakeTree):
-    """TensorBoard writes in a thread of its own, whose errors come up anywhere."""
+@pytest.mark.slow
+def test_disk_that_tensorboard_fills_up(ymir_tree: MakeTree):
+    """TensorBoard writes in its own thread, whose errors any later call raises; the reason is the last line anyway."""
     tree = ymir_tree(config={"max_iter": 60, "eval_period": 30})
     with mounted(tree.out_dir / "tensorboard", "size=4k"):
         (tree.out_dir / "tensorboard" / "filler").write_bytes(b"x" * 4096)
-        outcome = run_start(tree.env_file)
+        outcome = run_steps(tree.env_file)
         assert outcome.status == 1
-        assert outcome.last_line.startswith("ERROR 160004: ")
-        assert "the disk is full" in outcome.last_line, outcome.output[-3000:]
+        assert outcome.last_line.startswith("ERROR 160004: "), outcome.output[-3000:]
+        assert "the disk is full" in outcome.last_line
 
 
-def test_disk_that_fills_up_while_candidates_are_looked_at(ymir_tree: MakeTree, trained: Trained):
-    """What was finished before stays, and counts when the task is started again with more room."""
+def test_disk_that_fills_up_during_inference(ymir_tree: MakeTree, trained: Trained):
+    """Images that were finished before stay finished when the task is started again with more room."""
     tree = ymir_tree("infer")
     trained.give_to(tree)
     names = [f"/in/assets/{number}.jpg" for number in range(12 * BLOCK)]
     for number, name in enumerate(names):
-        draw_picture(tree.real(name), [("brick", 5 + number % 20, 8, 40, 50)])
+        draw_image(tree.real(name), [("brick", 5 + number % 20, 8, 40, 50)])
     tree.write_index("candidate", names)
     with mounted(tree.out_dir, "size=1m"):
-        outcome = run_start(tree.env_file)
+        outcome = run_steps(tree.env_file)
         outcome.require_failure(160004, "No space left on device", "the disk is full: free some space")
         (work,) = (tree.out_dir / ".unfinished").rglob("*.tsv")
         finished = work.read_bytes().count(b"\n")
@@ -109,7 +110,7 @@ def test_disk_that_fills_up_while_candidates_are_looked_at(ymir_tree: MakeTree, 
         assert not (tree.out_dir / "infer-result.json").exists()
         subprocess.run(["mount", "-o", "remount,size=64m", str(tree.out_dir)], check=True)
         (tree.out_dir / "monitor.txt").unlink()
-        again = run_start(tree.env_file)
+        again = run_steps(tree.env_file)
         again.require_success()
         assert f"{finished * BLOCK} of {len(names)} images were inferred before" in again.output
         assert list(again.json("infer-result.json")["detection"]) == [Path(name).name for name in names]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import CLASS_NAMES, Drawn, MakeTree, Trained, Tree, draw_picture
+from tests.conftest import CLASS_NAMES, Drawn, MakeTree, Trained, Tree, draw_image
 from tests.platform_reader import RELEASES, read_infer_result, read_mining_result, verifier_checks
-from tests.running import Outcome, run_script, run_start
+from tests.running import Outcome, run_start, run_steps, start_warm
 from ymir_detectron2.tools.task_folder import write_task_folder
 
 UNREADABLE = ("text.jpg", "cut.jpg", "zero.png", "folder.jpg", "gone.jpg")
@@ -21,9 +21,9 @@ ODD = {"grey16.png": (50, 40), "cmyk.jpg": (50, 40), "rgba.png": (50, 40), "pale
 def add_odd_candidates(tree: Tree) -> None:
     """Unreadable and unusual files, in front of, between and behind the good ones, one of them listed twice."""
     folder = tree.in_dir / "assets"
-    draw_picture(folder / "cut.jpg", [("brick", 5, 5, 50, 50)])
+    draw_image(folder / "cut.jpg", [("brick", 5, 5, 50, 50)])
     (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-300])
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("not an image")
     (folder / "zero.png").write_bytes(b"")
     (folder / "folder.jpg").mkdir()
     Image.fromarray(np.full((40, 50), 40_000, dtype=np.uint16)).save(folder / "grey16.png")
@@ -37,9 +37,9 @@ def add_odd_candidates(tree: Tree) -> None:
 
 @pytest.fixture(scope="module")
 def mined(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn, trained: Trained) -> tuple[Tree, Outcome]:
-    """One task of mining and inference, 2.5.0, that several tests look at."""
+    """A task of mining and inference, by start.py and what it starts, whose results several tests read."""
     root = tmp_path_factory.mktemp("mined")
-    images = [picture.image for picture in (*drawn.train, *drawn.val)]
+    images = [image.path for image in (*drawn.train, *drawn.val)]
     config = {"conf_threshold": "0.005", "batch_size": 4}
     env_file = write_task_folder(
         root, task="mining+infer", class_names=CLASS_NAMES, candidates=images, config=config
@@ -47,7 +47,7 @@ def mined(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn, trained: Train
     tree = Tree(root, env_file)
     add_odd_candidates(tree)
     trained.give_to(tree)
-    return tree, run_start(tree.env_file, timeout_s=240)
+    return tree, run_start(tree.env_file)
 
 
 def test_mining_and_inference_end_well_and_share_one_progress(mined: tuple[Tree, Outcome]):
@@ -55,6 +55,7 @@ def test_mining_and_inference_end_well_and_share_one_progress(mined: tuple[Tree,
     outcome.require_success()
     unique = list(dict.fromkeys(tree.candidates()))
     verifier_checks(tree.out_dir, "mining+infer", unique)
+    assert not (tree.out_dir / ".unfinished").exists()
     assert outcome.output.index("mined 19 images") < outcome.output.index("inferred 19 images")
 
 
@@ -73,19 +74,19 @@ def test_mining_lists_every_candidate_best_first_and_unreadable_ones_last(mined:
 @pytest.mark.parametrize("release", RELEASES[RELEASES.index("1.3.0dev") :])
 def test_inference_lists_every_candidate_in_index_order(mined: tuple[Tree, Outcome], release: str):
     tree, _ = mined
-    found = read_infer_result(tree.out_dir / "infer-result.json", tree.candidates(), CLASS_NAMES, release)
-    assert list(found) == [Path(path).name for path in dict.fromkeys(tree.candidates())]
-    assert all(found[name] == [] for name in UNREADABLE)
-    assert sum(map(len, found.values())) > 0
+    pred = read_infer_result(tree.out_dir / "infer-result.json", tree.candidates(), CLASS_NAMES, release)
+    assert list(pred) == [Path(path).name for path in dict.fromkeys(tree.candidates())]
+    assert all(pred[name] == [] for name in UNREADABLE)
+    assert sum(map(len, pred.values())) > 0
 
 
-def test_boxes_lie_inside_the_upright_picture(mined: tuple[Tree, Outcome], drawn: Drawn):
+def test_boxes_are_inside_the_upright_image(mined: tuple[Tree, Outcome], drawn: Drawn):
     tree, _ = mined
-    found = read_infer_result(tree.out_dir / "infer-result.json", tree.candidates(), CLASS_NAMES)
+    pred = read_infer_result(tree.out_dir / "infer-result.json", tree.candidates(), CLASS_NAMES)
     sizes = {**ODD, **{Path(path).name: upright_wh(tree.real(path)) for path in tree.candidates()[1:5]}}
-    assert (64, 96) in sizes.values(), "the rotated picture is among them"
+    assert (64, 96) in sizes.values(), "the rotated image is among them"
     for name, (width, height) in sizes.items():
-        for box in found[name]:
+        for box in pred[name]:
             assert box.x >= 0
             assert box.y >= 0
             assert box.w >= 1
@@ -97,8 +98,8 @@ def test_boxes_lie_inside_the_upright_picture(mined: tuple[Tree, Outcome], drawn
 
 def upright_wh(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
-        turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
-        return (image.height, image.width) if turned else image.size
+        is_rotated = image.getexif().get(0x0112) in (5, 6, 7, 8)  # EXIF orientation
+        return (image.height, image.width) if is_rotated else image.size
 
 
 @pytest.mark.parametrize("summary", ["mining-summary.json", "infer-summary.json"])
@@ -106,15 +107,15 @@ def test_what_was_skipped_is_counted_and_named(mined: tuple[Tree, Outcome], summ
     _, outcome = mined
     report = outcome.json(summary)
     assert report["images"] == 19
-    assert {reason: found["count"] for reason, found in report["findings"].items()} == {
-        "picture listed twice": 1, "unreadable picture": 5,
+    assert {reason: issue["count"] for reason, issue in report["findings"].items()} == {
+        "image listed twice": 1, "unreadable image": 5,
     }  # fmt: skip
-    assert len(report["findings"]["unreadable picture"]["first"]) == 5
-    assert "candidates: 5 x unreadable picture, e.g. " in outcome.output
+    assert len(report["findings"]["unreadable image"]["first"]) == 5
+    assert "candidates: 5 x unreadable image, e.g. " in outcome.output
 
 
 def test_the_batch_size_changes_nothing(mined: tuple[Tree, Outcome], ymir_tree: MakeTree, trained: Trained):
-    """Run by the task script alone, with a threshold that args_options say, and paths with blanks.
+    """Run without start.py, with a threshold in args_options, and paths with blanks.
 
     Scores are written with six digits, of which the last is rounded differently where sums run in another order.
     """
@@ -123,16 +124,16 @@ def test_the_batch_size_changes_nothing(mined: tuple[Tree, Outcome], ymir_tree: 
     alone = ymir_tree("infer", folder="infer alone", config=form)
     add_odd_candidates(alone)
     trained.give_to(alone)
-    second = run_script("ymir_infer.py", alone.env_file)
+    second = start_warm("ymir_infer.py", alone.env_file).finish()
     second.require_success()
-    expected, found = (boxes_by_picture(run) for run in (outcome, second))
-    assert list(found) == list(expected)
+    expected, pred = (boxes_by_image(run) for run in (outcome, second))
+    assert list(pred) == list(expected)
     for name, boxes in expected.items():
-        assert found[name] == pytest.approx(boxes, abs=2.1e-6)
+        assert pred[name] == pytest.approx(boxes, abs=2.1e-6)
 
 
-def boxes_by_picture(outcome: Outcome) -> dict[str, dict[tuple, float]]:
-    """Picture -> (box, class) -> score."""
+def boxes_by_image(outcome: Outcome) -> dict[str, dict[tuple, float]]:
+    """Image -> (box, class) -> score."""
     detection = outcome.json("infer-result.json")["detection"]
     return {
         name: {(*box["box"].values(), box["class_name"]): box["score"] for box in entry["boxes"]}
@@ -141,36 +142,36 @@ def boxes_by_picture(outcome: Outcome) -> dict[str, dict[tuple, float]]:
 
 
 def test_release_1_1_gets_annotations_and_its_own_file_names(ymir_tree: MakeTree, trained: Trained, drawn: Drawn):
-    """Direct inference of that release: no gpu_id in the config, one picture uploaded under its own name."""
+    """Direct inference of that release: no gpu_id in the config, one image uploaded under its own name."""
     tree = ymir_tree("infer", release="1.1.0", gpu_id=None)
     trained.give_to(tree)
-    draw_picture(tree.in_dir / "assets" / "inference_picture" / "My cat.jpg", [("leaf", 9, 9, 50, 50)])
-    tree.write_index("candidate", [*tree.candidates(), "/in/assets/inference_picture/My cat.jpg"])
-    outcome = run_start(tree.env_file)
+    draw_image(tree.in_dir / "assets" / "inference_image" / "My cat.jpg", [("leaf", 9, 9, 50, 50)])
+    tree.write_index("candidate", [*tree.candidates(), "/in/assets/inference_image/My cat.jpg"])
+    outcome = run_steps(tree.env_file)
     outcome.require_success()
-    found = read_infer_result(tree.out_dir / "infer-result.json", tree.candidates(), CLASS_NAMES, "1.1.0")
-    assert list(found)[-1] == "My cat.jpg"
-    assert len(found) == len(tree.candidates())
+    pred = read_infer_result(tree.out_dir / "infer-result.json", tree.candidates(), CLASS_NAMES, "1.1.0")
+    assert list(pred)[-1] == "My cat.jpg"
+    assert len(pred) == len(tree.candidates())
     assert not (tree.out_dir / "result.tsv").exists()
     verifier_checks(tree.out_dir, "infer", tree.candidates())
 
 
 def test_two_candidates_of_one_name_and_names_of_other_alphabets(ymir_tree: MakeTree, trained: Trained):
-    """The platform looks at base names only: the second of a name cannot be told, which is counted."""
+    """The platform knows images by their file name: the second of a name is left out and counted."""
     tree = ymir_tree("mining+infer")
     trained.give_to(tree)
     folder = tree.in_dir / "assets"
     for name in ("a/same.jpg", "b/same.jpg", "猫.jpg", b"caf\xe9.jpg".decode("utf-8", "surrogateescape")):
-        draw_picture(folder / name)
+        draw_image(folder / name)
     names = ["a/same.jpg", "b/same.jpg", "猫.jpg", "caf\udce9.jpg", "gone\udce9.jpg"]
     tree.write_index("candidate", [f"/in/assets/{name}" for name in names])
-    outcome = run_start(tree.env_file, timeout_s=120)
+    outcome = run_steps(tree.env_file)
     outcome.require_success()
     written = list(outcome.json("infer-result.json")["detection"])
     assert written == ["same.jpg", "猫.jpg", "caf\udce9.jpg", "gone\udce9.jpg"]
     for summary in ("infer-summary.json", "mining-summary.json"):
-        findings = outcome.json(summary)["findings"]
-        assert findings["file name that another candidate has too, left out"]["count"] == 1
+        issues = outcome.json(summary)["findings"]
+        assert issues["file name that another candidate has too, left out"]["count"] == 1
     rows = (tree.out_dir / "result.tsv").read_bytes().splitlines()
     assert len(rows) == 4
     assert any(row.startswith(b"/in/assets/caf\xe9.jpg\t") for row in rows)
@@ -180,6 +181,6 @@ def test_candidates_of_which_none_can_be_read(ymir_tree: MakeTree, trained: Trai
     tree = ymir_tree("infer")
     trained.give_to(tree)
     tree.write_index("candidate", ["/in/assets/a.jpg", "/in/assets/b.jpg"])
-    outcome = run_start(tree.env_file)
-    outcome.require_failure(300002, "candidate-index.tsv: none of its 2 pictures can be read", "a.jpg")
+    outcome = run_steps(tree.env_file)
+    outcome.require_failure(300002, "candidate-index.tsv: none of its 2 images can be read", "a.jpg")
     assert not (tree.out_dir / "infer-result.json").exists()

@@ -1,4 +1,4 @@
-"""Keys of training that change which stages there are: patience, averaged weights, the metric of the best stage."""
+"""Keys of training that change which stages there are: early stopping, EMA, the metric of the best stage."""
 
 from __future__ import annotations
 
@@ -6,36 +6,34 @@ import pytest
 
 from tests.conftest import MakeTree, Tree
 from tests.platform_reader import read_training_result
-from tests.running import run_start
+from tests.running import run_steps
 from ymir_detectron2.retinanet.checkpoint import read_content
-
-STANDING_STILL = {"max_iter": 12, "eval_period": 2, "learning_rate": 1e-12}
 
 
 def stages_of(tree: Tree) -> list[str]:
     return list(read_training_result(tree.out_dir / "models", "2.5.0").stages)
 
 
-def test_patience_ends_a_training_that_gets_no_better(ymir_tree: MakeTree):
+def test_early_stopping_ends_a_training_that_gets_no_better(ymir_tree: MakeTree):
     """The first evaluation is the best one; two more that are no better are the end, at step 6 of 12.
 
     With two processes: test_resumed_training.py.
     """
-    tree = ymir_tree(config={**STANDING_STILL, "patience": 2})
-    outcome = run_start(tree.env_file)
+    tree = ymir_tree(config={"max_iter": 12, "eval_period": 2, "learning_rate": 1e-12, "patience": 2})
+    outcome = run_steps(tree.env_file)
     outcome.require_success()
     assert stages_of(tree) == ["iter_0000002", "iter_0000004", "iter_0000006"]
-    assert outcome.output.count("no better evaluation in the last 2: training ends here") == 1
+    assert outcome.output.count("early stopping at step 6: no better evaluation in the last 2") == 1
     assert outcome.json("train-summary.json")["steps"] == 6
 
 
-def test_averaged_weights_are_measured_beside_the_others_and_packed_when_better(ymir_tree: MakeTree):
+def test_ema_weights_are_evaluated_as_well_and_packed_when_better(ymir_tree: MakeTree):
     """With a rate that throws the weights about, the mean is nearer to the start than they are."""
     form = {"max_iter": 4, "eval_period": 4, "ema": 0.999, "learning_rate": 0.02}
     tree = ymir_tree(config=form)
-    outcome = run_start(tree.env_file)
+    outcome = run_steps(tree.env_file)
     outcome.require_success()
-    assert outcome.output.count("step 4: AP50 of the averaged weights") == 1
+    assert outcome.output.count("step 4: AP50 of the EMA weights") == 1
     assert outcome.output.count("step 4: AP50 ") == 2
     assert stages_of(tree) == ["iter_0000004"]
     metadata = read_content(tree.out_dir / "models" / "iter_0000004.pth")
@@ -44,24 +42,24 @@ def test_averaged_weights_are_measured_beside_the_others_and_packed_when_better(
     assert metadata["ap50"] == pytest.approx(best, abs=1e-4)
 
 
-def test_a_batch_in_parts_and_weighted_classes_train_to_the_end(ymir_tree: MakeTree):
+def test_gradient_accumulation_and_class_weights_train_to_the_end(ymir_tree: MakeTree):
     form = {
         "accumulate": 2, "class_weights": "brick:2", "repeat_factor": 0.9,
         "augment": "mosaic, random_crop, vertical_flip, colour_jitter, scale_jitter", "best_metric": "mar",
     }  # fmt: skip
     tree = ymir_tree(config=form)
-    outcome = run_start(tree.env_file)
+    outcome = run_steps(tree.env_file)
     outcome.require_success()
     assert "class weights: brick 2, leaf 1, sky 1" in outcome.output
-    assert "4 steps of 2 pictures; learning rate 0.01" in outcome.output
+    assert "4 steps of 2 images; learning rate 0.01" in outcome.output
     assert "RepeatFactorTrainingSampler" in (tree.out_dir / "models" / "config.yaml").read_text()
 
 
 def test_max_epochs_and_an_empty_form(ymir_tree: MakeTree):
-    """6 pictures in batches of 2, as tiny.yaml says: two epochs are 6 steps."""
+    """6 images in batches of 2, as tiny.yaml says: two epochs are 6 steps."""
     tree = ymir_tree(config={"max_epochs": 2, "max_iter": None, "learning_rate": None, "eval_period": 6})
-    outcome = run_start(tree.env_file)
+    outcome = run_steps(tree.env_file)
     outcome.require_success()
     assert "learning rate 0.01: 0.01 of the config for batches of 2, here of 2" in outcome.output
-    assert "max_epochs 2: 6 steps of 2 through 6 pictures" in outcome.output
+    assert "max_epochs 2: 6 steps of 2 through 6 images" in outcome.output
     assert stages_of(tree) == ["iter_0000006"]

@@ -25,13 +25,13 @@ def trained_by_detectron2(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn
     env_file = write_task_folder(
         root, task="train", class_names=CLASS_NAMES, train=drawn.train, val=drawn.val, config=config
     )
-    return Trained(Tree(root, env_file), run_start(env_file, timeout_s=240))
+    return Trained(Tree(root, env_file), run_start(env_file))
 
 
 @pytest.fixture
-def cut_picture(tmp_path: Path, drawn: Drawn) -> Path:
+def cut_image(tmp_path: Path, drawn: Drawn) -> Path:
     """A JPEG whose header is fine and whose pixels break off."""
     path = tmp_path / "cut.jpg"
-    shutil.copyfile(drawn.train[0].image, path)
+    shutil.copyfile(drawn.train[0].path, path)
     path.write_bytes(path.read_bytes()[:-600])
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeTree, Trained, draw_picture
+from tests.conftest import MakeTree, Trained, draw_image
 from tests.running import Outcome, run_start
 from ymir_detectron2.engines.zoo import detectron2_is_there
 
@@ -22,7 +22,7 @@ Box = tuple  # x, y, w, h, score
 
 
 def boxes_by_class(outcome: Outcome) -> dict[tuple[str, str], list[Box]]:
-    """(picture, class) -> boxes, best score first."""
+    """(image, class) -> boxes, best score first."""
     found: dict[tuple[str, str], list[Box]] = {}
     for name, entry in outcome.json("infer-result.json")["detection"].items():
         for box in entry["boxes"]:
@@ -41,7 +41,7 @@ def test_a_model_gives_the_same_result_in_both(request: pytest.FixtureRequest, y
     for engine in ENGINES:
         tree = ymir_tree(TASKS[model], folder=engine, config={"engine": engine, "conf_threshold": 0.01})
         trained.give_to(tree)
-        outcomes[engine] = run_start(tree.env_file, timeout_s=120)
+        outcomes[engine] = run_start(tree.env_file)
         outcomes[engine].require_success()
         assert f"engine {engine} " in outcomes[engine].lines[0]
     ours, theirs = (boxes_by_class(outcomes[engine]) for engine in ENGINES)
@@ -68,15 +68,15 @@ def test_both_learn_the_same_from_the_same(ymir_tree: MakeTree, tmp_path: Path):
     """Same configuration, steps and seed, judged by each class in its own place: a label shifted by one has AP 0."""
     corners = [(5, 6, 44, 45), (40, 10, 90, 50), (30, 20, 80, 60), (10, 5, 50, 40)]
     names = ("brick", "sky")
-    pictures = tuple(
-        draw_picture(tmp_path / f"{index}.jpg", [(names[index % 2], *box)]) for index, box in enumerate(corners)
+    images = tuple(
+        draw_image(tmp_path / f"{index}.jpg", [(names[index % 2], *box)]) for index, box in enumerate(corners)
     )
     form = {"max_iter": 160, "eval_period": 160, "learning_rate": 0.02, "batch_size": 2}
     ap50 = {}
     for engine in ENGINES:
         config = {**form, "engine": engine}
-        tree = ymir_tree(folder=engine, config=config, train=pictures, val=pictures, class_names=names)
-        outcome = run_start(tree.env_file, timeout_s=240)
+        tree = ymir_tree(folder=engine, config=config, train=images, val=images, class_names=names)
+        outcome = run_start(tree.env_file)
         outcome.require_success()
         ap50[engine] = outcome.json("train-summary.json")["ap50"]
     assert ap50["torch"] > 0.9

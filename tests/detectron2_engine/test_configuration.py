@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.running import PROJECT_DIR, TINY_CONFIG
+from ymir_detectron2.config import retinanet_config as torch_config
 from ymir_detectron2.engines.zoo import zoo_folders
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.retinanet import config as torch_config
 from ymir_detectron2.tasks.train import find_config_file
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]

@@ -1,4 +1,4 @@
-"""The detectron2 engine's trainer in this process: the pictures of a run that goes on, and what detectron2 keeps."""
+"""The detectron2 engine's trainer in this process: its steps, NaN recovery, the images of a resumed run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.detectron2_engine.test_network import small
 from tests.running import TINY_CONFIG
-from tests.unit.test_recipe import job_of
+from tests.tiny_training import job_of
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 
@@ -28,24 +28,10 @@ with warnings.catch_warnings():
     from ymir_detectron2.engines.detectron2_engine.data import TRAIN_SET, VAL_SET, register_sets
     from ymir_detectron2.engines.detectron2_engine.network import build_network
     from ymir_detectron2.engines.detectron2_engine.trainer import Trainer
+    from ymir_detectron2.training.ema import ModelEma
 
 CPU = torch.device("cpu")
-PICTURES = 40
-
-
-class Watching:
-    """Stands where the run stands: notes the steps, and ends them."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps: list[Any] = []
-        self._most = steps
-
-    @property
-    def is_over(self) -> bool:
-        return len(self.steps) >= self._most
-
-    def after_step(self, stats: Any) -> None:
-        self.steps.append(stats)
+IMAGES = 40
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +39,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("sets")
     job = job_of(folder, {})
     records = []
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         path = folder / f"{number:02d}.png"
         Image.fromarray(np.full((64, 64, 3), number, dtype=np.uint8)).save(path)
         boxes = np.array([[4, 4, 40, 40]], dtype=np.float32)
@@ -71,9 +57,10 @@ def config(**values: Any) -> Detectron2Config:
     return load_config(TINY_CONFIG).merged({**own, **values}, "test")
 
 
-def trainer_of(cfg: Detectron2Config, run: Any = None) -> Trainer:
+def trainer_of(cfg: Detectron2Config, ema: float = 0) -> Trainer:
     seed_all_rng(0)
-    return Trainer(cfg.node(), build_network(cfg, CPU, None), CPU, run, None)
+    model = build_network(cfg, CPU, None)
+    return Trainer(cfg.node(), model, CPU, ModelEma(model, ema) if ema else None)
 
 
 def names_drawn(trainer: Trainer, batches: int = 5) -> list[str]:
@@ -81,24 +68,61 @@ def names_drawn(trainer: Trainer, batches: int = 5) -> list[str]:
     return [Path(sample["file_name"]).name for _ in range(batches) for sample in next(stream)]
 
 
-def test_a_run_that_goes_on_does_not_begin_with_the_same_pictures_again(sets: None):
-    interrupted, going_on = trainer_of(config()), trainer_of(config())
+def test_a_resumed_run_does_not_begin_with_the_same_images_again(sets: None):
+    interrupted, resumed = trainer_of(config()), trainer_of(config())
     seed_all_rng(0)
     first = names_drawn(interrupted)
     state = interrupted.state()
     assert names_drawn(trainer_of(config())) == first, "the seed decides"
-    going_on.restore(state, 5)
-    drawn = names_drawn(going_on)
-    assert len(set(drawn)) == len(drawn) == 20, "no picture twice in half of the set"
+    resumed.restore(state, 5)
+    drawn = names_drawn(resumed)
+    assert len(set(drawn)) == len(drawn) == 20, "no image twice in half of the set"
     assert drawn != first
 
 
+def test_a_step_follows_the_schedule_and_moves_weights_and_ema(sets: None):
+    """tiny.yaml warms up from 0.1 to 1 in 10 steps."""
+    trainer = trainer_of(config(), ema=0.9)
+    before = trainer.model.head.cls_score.bias.detach().clone()
+    stats = [trainer.train_step(step) for step in (1, 2)]
+    assert [one.step for one in stats] == [1, 2]
+    assert [one.learning_rate for one in stats] == pytest.approx([0.001, 0.0019])
+    assert all(set(one.losses) == {"loss_cls", "loss_box_reg"} and one.gradient_norm > 0 for one in stats)
+    assert not torch.equal(trainer.model.head.cls_score.bias, before)
+    assert trainer.state()["state"]["average"]["steps"] == 2
+
+
+def test_a_nan_leads_back_to_the_last_good_weights_at_half_the_rate(sets: None):
+    trainer = trainer_of(config(**{"SOLVER.WARMUP_ITERS": 0, "TEST.EVAL_PERIOD": 1}))
+    rate = trainer.train_step(1).learning_rate
+
+    def spoil(*_: object) -> None:
+        handle.remove()
+        with torch.no_grad():
+            trainer.model.head.bbox_pred.bias.fill_(float("nan"))
+
+    handle = trainer.model.register_forward_pre_hook(spoil)
+    assert trainer.train_step(2).learning_rate == pytest.approx(rate / 2)
+    assert all(torch.isfinite(value).all() for value in trainer.model.state_dict().values())
+    assert trainer.train_step(3).learning_rate == pytest.approx(rate / 2)
+
+
+def test_a_restored_trainer_has_weights_and_schedule_of_the_interrupted_one(sets: None):
+    interrupted = trainer_of(config())
+    for step in (1, 2):
+        interrupted.train_step(step)
+    resumed = trainer_of(config())
+    resumed.restore(interrupted.state(), 2)
+    for name, value in interrupted.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value)
+    assert resumed.train_step(3).learning_rate == pytest.approx(interrupted.train_step(3).learning_rate)
+
+
 def test_what_detectron2_draws_of_the_training_is_not_kept(sets: None):
-    """VIS_PERIOD makes it draw a picture at every step; without a writer of its own they would pile up."""
-    watching = Watching(3)
+    """VIS_PERIOD makes it draw an image at every step; without a writer they would pile up."""
     two_stages = small("faster_rcnn_R_50_FPN_1x")
     network = {key: two_stages[key] for key in two_stages if key.startswith("MODEL.") and key != "MODEL.DEVICE"}
-    trainer = trainer_of(config(VIS_PERIOD=1, **network), watching)
-    trainer.train()
-    assert [stats.step for stats in watching.steps] == [1, 2, 3]
+    trainer = trainer_of(config(VIS_PERIOD=1, **network))
+    for step in (1, 2, 3):
+        trainer.train_step(step)
     assert trainer.storage._vis_data == []

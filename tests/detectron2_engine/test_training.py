@@ -13,7 +13,7 @@ from tests.detectron2_engine.conftest import DETECTRON2
 from tests.platform_reader import read_training_result, verifier_checks
 from tests.running import run_start, start_script
 from ymir_detectron2.engines.zoo import detectron2_is_there
-from ymir_detectron2.tools.task_folder import LabelledPicture
+from ymir_detectron2.tools.task_folder import AnnotatedImage
 
 pytestmark = [
     pytest.mark.detectron2,
@@ -51,8 +51,8 @@ def test_the_saved_config_is_plain_fitted_to_the_run_and_args_options_won(traine
     assert config["DATALOADER"]["FILTER_EMPTY_ANNOTATIONS"] is False
 
 
-def test_pictures_without_objects_and_pictures_that_lie_on_their_side_are_trained_on(trained_by_detectron2: Trained):
-    """One picture of six has no object, one is stored rotated: detectron2 would drop the first, refuse the second."""
+def test_images_without_objects_and_images_that_lie_on_their_side_are_trained_on(trained_by_detectron2: Trained):
+    """One image of six has no object, one is stored rotated: detectron2 would drop the first, refuse the second."""
     output = trained_by_detectron2.outcome.output
     assert "Loaded 6 images in COCO format" in output
     assert "usable annotations" not in output
@@ -71,7 +71,7 @@ def test_goes_on_from_a_model_of_the_torch_engine_and_args_options_win_over_the_
     }  # fmt: skip
     tree = ymir_tree(release="2.0.0", config=form)
     trained.give_to(tree, "pretrained_model_params", release="2.0.0")
-    outcome = run_start(tree.env_file, timeout_s=240)
+    outcome = run_start(tree.env_file)
     assert outcome.status == 0, outcome.output
     outcome.require_readable_progress()
     assert outcome.monitor.percent == 1.0
@@ -112,14 +112,14 @@ def test_sigterm_packs_the_steps_since_the_last_stage(ymir_tree: MakeTree):
     assert packed.best.m_ap == 0
 
 
-def test_a_damaged_picture_is_left_out_and_counted_and_the_run_goes_on(
-    ymir_tree: MakeTree, drawn: Drawn, cut_picture: Path
+def test_a_damaged_image_is_left_out_and_counted_and_the_run_goes_on(
+    ymir_tree: MakeTree, drawn: Drawn, cut_image: Path
 ):
-    train = (LabelledPicture(cut_picture, (("sky", 1, 1, 20, 20),)), *drawn.train[:2])
+    train = (AnnotatedImage(cut_image, (("sky", 1, 1, 20, 20),)), *drawn.train[:2])
     tree = ymir_tree(config={**DETECTRON2, "max_iter": 6, "eval_period": 6, "seed": 3}, train=train)
     outcome = run_start(tree.env_file)
     outcome.require_success()
-    assert "unreadable picture, left out of its batch" in outcome.output
+    assert "unreadable image, left out of its batch" in outcome.output
 
 
 def test_faster_rcnn_of_the_zoo_trains_and_infers(ymir_tree: MakeTree):
@@ -128,7 +128,7 @@ def test_faster_rcnn_of_the_zoo_trains_and_infers(ymir_tree: MakeTree):
         "args_options": SMALL_FASTER_RCNN,
     }  # fmt: skip
     tree = ymir_tree(config=form)
-    outcome = run_start(tree.env_file, timeout_s=120)
+    outcome = run_start(tree.env_file)
     outcome.require_success()
     assert "engine detectron2 (detectron2 is installed)" in outcome.lines[0]
     assert "loss_rpn_cls" in outcome.output

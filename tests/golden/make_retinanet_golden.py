@@ -9,22 +9,25 @@ import json
 import subprocess
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 import detectron2
 import numpy as np
 import torch
-from retinanet_cases import CASES, Measured, crc_of, sample_of
+from retinanet_cases import CASES, SOLVER_CASES, Measured, Trained, crc_of, sample_of
 
 GOLDEN = Path(__file__).with_name("retinanet.json")
 KEPT_BOXES = 12
 
 
 def main() -> None:
-    from detectron2_side import measure
+    from detectron2_side import measure, measure_training
 
-    torch.set_num_threads(1)
-    content = {"made_with": versions(), "cases": {case.name: condensed(measure(case)) for case in CASES}}
+    content = {
+        "made_with": versions(),
+        "cases": {case.name: condensed(measure(case)) for case in CASES},
+        "solver": {case.name: condensed_training(measure_training(case)) for case in SOLVER_CASES},
+    }
     GOLDEN.write_text(json.dumps(content, indent=None, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
@@ -45,20 +48,35 @@ def condensed(measured: Measured) -> dict[str, Any]:
         "anchors": [sample_of(level) for level in measured.anchors],
         "logits": [sample_of(level) for level in measured.logits],
         "deltas": [sample_of(level) for level in measured.deltas],
-        "detections": {str(key): [boxes_of(item) for item in found] for key, found in measured.detections.items()},
-        "detections_alone": [boxes_of(item) for item in measured.detections_alone],
-        "losses": measured.losses,
-        "gradient_norms": {name: float(f"{value:.7g}") for name, value in measured.gradient_norms.items()},
-        "loss_normalizer": measured.loss_normalizer,
+        "detections": {str(key): [boxes_of(one) for one in found] for key, found in measured.detections.items()},
+        "detections_alone": [boxes_of(one) for one in measured.detections_alone[0.05]],
+        "detections_alone_above_0.5": [boxes_of(one) for one in measured.detections_alone[0.5]],
+        "losses": measured.trained.losses,
+        "gradient_norms": seven_digits(measured.trained.gradient_norms),
+        "loss_normalizer": measured.trained.loss_normalizer,
     }
 
 
-def boxes_of(found: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+def condensed_training(trained: Trained) -> dict[str, Any]:
+    """Keep what the solver decides."""
     return {
-        "count": len(found["scores"]),
-        "boxes": [[round(float(x), 3) for x in box] for box in found["boxes"][:KEPT_BOXES]],
-        "scores": [round(float(score), 6) for score in found["scores"][:KEPT_BOXES]],
-        "classes": [int(index) for index in found["classes"][:KEPT_BOXES]],
+        "losses": trained.losses,
+        "learning_rates": trained.learning_rates,
+        "update_norms": seven_digits(trained.update_norms),
+        "loss_normalizer": trained.loss_normalizer,
+    }
+
+
+def seven_digits(norms: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.7g}") for name, value in norms.items()}
+
+
+def boxes_of(detections: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    return {
+        "count": len(detections["scores"]),
+        "boxes": [[round(float(x), 3) for x in box] for box in detections["boxes"][:KEPT_BOXES]],
+        "scores": [round(float(score), 6) for score in detections["scores"][:KEPT_BOXES]],
+        "classes": [int(index) for index in detections["classes"][:KEPT_BOXES]],
     }
 
 

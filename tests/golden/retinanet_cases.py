@@ -1,14 +1,17 @@
-"""What both sides of a comparison are given: configurations, weights, pictures and truth, all functions of nothing.
+"""The input of both sides of a comparison: configurations, weights, images and ground truth.
 
-Weights depend only on the name and shape of a tensor, pictures only on pixel coordinates, so no file is stored.
+Weights depend only on the name and shape of a tensor, images only on pixel coordinates, so no file is stored.
+
+Letters: n boxes of one image, G ground-truth boxes of one image.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,21 +21,19 @@ BASE = ROOT / "configs" / "COCO-Detection" / "retinanet_R_50_FPN_1x.yaml"
 
 NUM_CLASSES = 3
 SCORE_THRESHOLDS = (0.05, 0.2)
+FILE_THRESHOLDS = (0.05, 0.5)
+"""The higher one leaves out part of the detections; at the lower one the limits on their number decide."""
 SIZES = ((61, 83), (90, 70), (48, 120), (64, 64))
-"""Height and width of the four drawn pictures, before resizing."""
-TRUTH = (
+"""Height and width of the four drawn images, before resizing."""
+GT_BOXES = (
     ((5.0, 8.0, 40.0, 60.0), (30.5, 20.25, 90.0, 55.0)),
     ((10.0, 12.0, 26.0, 30.0),),
     ((2.0, 3.0, 100.0, 44.0), (50.0, 5.0, 70.0, 25.0), (51.0, 6.0, 69.0, 27.0)),
     (),
 )
-"""x1 y1 x2 y2 in pixels of the resized pictures; the last picture has no object."""
+"""x1 y1 x2 y2 in pixels of the resized images; the last image has no object."""
 TRAINED = (0, 3)
-"""The pictures of a training step: one with objects, one without."""
-NUM_STEPS = 10
-LEARNING_RATE = 0.0001
-MOMENTUM = 0.9
-WEIGHT_DECAY = 1e-4
+"""The images of a training step: one with objects, one without."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,29 @@ class Case:
     overrides: Mapping[str, Any]
 
 
-_SMALL = {"INPUT.MIN_SIZE_TEST": 72, "INPUT.MAX_SIZE_TEST": 110, "MODEL.RETINANET.NUM_CLASSES": NUM_CLASSES}
+_FIXED_SIZE = {
+    "INPUT.MIN_SIZE_TRAIN": [72],
+    "INPUT.MAX_SIZE_TRAIN": 110,
+    "INPUT.MIN_SIZE_TEST": 72,
+    "INPUT.MAX_SIZE_TEST": 110,
+    "INPUT.RANDOM_FLIP": "none",
+    "DATALOADER.ASPECT_RATIO_GROUPING": False,  # every batch holds both images, in either order
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": False,
+    "SOLVER.IMS_PER_BATCH": len(TRAINED),
+    "MODEL.RETINANET.NUM_CLASSES": NUM_CLASSES,
+}
+
+# ten steps of SGD, the same for every parameter: what differs between the cases is the network
+_PLAIN_SGD = {
+    "SOLVER.MAX_ITER": 10,
+    "SOLVER.BASE_LR": 0.0001,
+    "SOLVER.STEPS": [],
+    "SOLVER.WARMUP_ITERS": 0,
+    "SOLVER.MOMENTUM": 0.9,
+    "SOLVER.WEIGHT_DECAY": 1e-4,
+    "SOLVER.WEIGHT_DECAY_NORM": 1e-4,
+}
+_SMALL = {**_FIXED_SIZE, **_PLAIN_SGD}
 _SHALLOW = {**_SMALL, "MODEL.RESNETS.RES2_OUT_CHANNELS": 64, "MODEL.FPN.OUT_CHANNELS": 64}
 
 # p7 would be one cell: the variance of the two numbers in a group turns rounding into noise
@@ -123,6 +146,73 @@ CASES = (
 )
 
 
+# Cheap, with trainable normalisation layers of both kinds. Those of the backbone are frozen: batch statistics of so
+# narrow a network amplify rounding until the losses of the eighth step differ by 10 %. All five levels are in use:
+# detectron2 calls clip_grad_value_ for every parameter, which in newer torch raises for one without a gradient.
+_SOLVER_NETWORK = {
+    **_FIXED_SIZE,
+    "MODEL.BACKBONE.FREEZE_AT": 0,
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": 8,
+    "MODEL.RESNETS.WIDTH_PER_GROUP": 8,
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": 16,
+    "MODEL.FPN.OUT_CHANNELS": 64,
+    "MODEL.FPN.NORM": "BN",
+    "MODEL.RETINANET.NORM": "GN",
+    "MODEL.RETINANET.NUM_CONVS": 1,
+}
+
+SOLVER_CASES = (
+    Case(
+        "groups_warm_up_and_steps",
+        {
+            **_SOLVER_NETWORK,
+            "SOLVER.MAX_ITER": 8,
+            "SOLVER.BASE_LR": 0.01,
+            "SOLVER.WEIGHT_DECAY": 0.05,
+            "SOLVER.WEIGHT_DECAY_NORM": 0.0,
+            "SOLVER.BIAS_LR_FACTOR": 2.0,
+            "SOLVER.WEIGHT_DECAY_BIAS": 0.02,
+            "SOLVER.WARMUP_ITERS": 3,
+            "SOLVER.WARMUP_FACTOR": 0.1,
+            "SOLVER.STEPS": [5, 7],
+            "SOLVER.GAMMA": 0.2,
+        },
+    ),
+    Case(
+        "clipped_by_value",
+        {
+            **_SOLVER_NETWORK,
+            "SOLVER.MAX_ITER": 6,
+            "SOLVER.BASE_LR": 0.01,
+            "SOLVER.NESTEROV": True,
+            "SOLVER.WEIGHT_DECAY_NORM": 0.1,
+            "SOLVER.STEPS": [4],
+            "SOLVER.WARMUP_ITERS": 0,
+            "SOLVER.CLIP_GRADIENTS.ENABLED": True,
+            "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "value",
+            "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": 0.01,
+        },
+    ),
+    Case(
+        "clipped_by_norm",
+        {
+            **_SOLVER_NETWORK,
+            "SOLVER.MAX_ITER": 6,
+            "SOLVER.BASE_LR": 0.01,
+            "SOLVER.MOMENTUM": 0.8,
+            "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR",
+            "SOLVER.WARMUP_ITERS": 2,
+            "SOLVER.WARMUP_METHOD": "constant",
+            "SOLVER.WARMUP_FACTOR": 0.5,
+            "SOLVER.CLIP_GRADIENTS.ENABLED": True,
+            "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
+            "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": 2.0,
+            "SOLVER.CLIP_GRADIENTS.NORM_TYPE": 1.0,
+        },
+    ),
+)
+
+
 def fill_weights(model: torch.nn.Module) -> None:
     """Overwrite every parameter and buffer of the state dict by weight_of its name."""
     with torch.no_grad():
@@ -149,23 +239,23 @@ def weight_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def draw_picture(height: int, width: int, phase: int = 0) -> np.ndarray:
+def draw_image(height: int, width: int, phase: int = 0) -> np.ndarray:
     """Return (height, width, 3) uint8: slopes, stripes and a box with hard edges."""
     y, x = np.mgrid[:height, :width]
     channels = [(3 * x + 2 * y + 40 * phase) % 256, (x * y // 7 + 11 * phase) % 256, 255 * ((x // 5 + y // 3) % 2)]
-    picture = np.stack(channels, axis=-1).astype(np.uint8)
-    picture[height // 4 : height // 2, width // 3 : width // 2] = (20 + 50 * phase, 200, 120)
-    return picture
+    image = np.stack(channels, axis=-1).astype(np.uint8)
+    image[height // 4 : height // 2, width // 3 : width // 2] = (20 + 50 * phase, 200, 120)
+    return image
 
 
-def pictures() -> list[np.ndarray]:
-    """The four pictures of SIZES."""
-    return [draw_picture(height, width, phase) for phase, (height, width) in enumerate(SIZES)]
+def images() -> list[np.ndarray]:
+    """The four images of SIZES."""
+    return [draw_image(height, width, phase) for phase, (height, width) in enumerate(SIZES)]
 
 
-def truth(index: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Boxes (G, 4) and classes (G,) of one picture."""
-    boxes = torch.tensor(TRUTH[index], dtype=torch.float32).reshape(-1, 4)
+def ground_truth(index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes (G, 4) in pixels of the resized image, and classes (G,)."""
+    boxes = torch.tensor(GT_BOXES[index], dtype=torch.float32).reshape(-1, 4)
     return boxes, torch.arange(len(boxes)) % NUM_CLASSES
 
 
@@ -180,20 +270,49 @@ def sample_of(array: np.ndarray, count: int = 24) -> list[float]:
     return [round(float(value), 6) for value in flat[:: max(1, len(flat) // count)][:count]]
 
 
-def train_steps(model: torch.nn.Module, losses_of_step: Any) -> tuple[list[dict[str, float]], dict[str, float]]:
-    """Take NUM_STEPS of SGD; return the losses of each and the gradient norms of the first."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
-    curve: list[dict[str, float]] = []
-    norms: dict[str, float] = {}
-    for _ in range(NUM_STEPS):
-        losses = losses_of_step()
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        norms = norms or gradient_norms(model)
-        optimizer.step()
-        curve.append({name: float(loss.detach()) for name, loss in losses.items()})
-    return curve, norms
+@dataclass
+class Trained:
+    """The measurements of a training of SOLVER.MAX_ITER steps."""
+
+    losses: list[dict[str, float]]
+    """Of each step."""
+    learning_rates: list[float]
+    """Of each step, without BIAS_LR_FACTOR."""
+    gradient_norms: dict[str, float]
+    """L2 norm of the gradient of every parameter in the first step, before clipping."""
+    update_norms: dict[str, float]
+    """L2 norm of what all steps together have changed in every parameter. The norms of the parameters themselves hardly
+    move in ten steps."""
+    state_norms: dict[str, float]
+    """L2 norm of every tensor of the state after the last step."""
+    loss_normalizer: float
+
+
+@dataclass
+class Measured:
+    """The measurements of one side for one case."""
+
+    batch: np.ndarray
+    anchors: list[np.ndarray]
+    logits: list[np.ndarray]
+    deltas: list[np.ndarray]
+    detections: dict[float, list[dict[str, np.ndarray]]]
+    """Of the four images as one padded batch, by score threshold: boxes (n, 4) in pixels of the original image, scores
+    (n,) and classes (n,) of each image."""
+    detections_alone: dict[float, list[dict[str, np.ndarray]]]
+    """Of the four images without the padding of a common batch, by FILE_THRESHOLDS."""
+    trained: Trained
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Run torch in one thread: on tensors as small as these, threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def gradient_norms(model: torch.nn.Module) -> dict[str, float]:
@@ -201,23 +320,14 @@ def gradient_norms(model: torch.nn.Module) -> dict[str, float]:
     return {name: float(p.grad.double().norm()) for name, p in model.named_parameters() if p.grad is not None}
 
 
-@dataclass
-class Measured:
-    """Everything that one side says about a case."""
+def trainable(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies of the parameters that are not frozen."""
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
-    batch: np.ndarray
-    anchors: list[np.ndarray]
-    logits: list[np.ndarray]
-    deltas: list[np.ndarray]
-    detections: dict[float, list[dict[str, np.ndarray]]]
-    """By score threshold: boxes (n, 4) in pixels of the original picture, scores (n,), classes (n,) per picture."""
-    detections_alone: list[dict[str, np.ndarray]]
-    """The first picture in a batch of one, lowest threshold."""
-    losses: list[dict[str, float]]
-    gradient_norms: dict[str, float]
-    state_norms: dict[str, float]
-    """L2 norm of every tensor of the state after the last step."""
-    loss_normalizer: float
+
+def update_norms(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Return the L2 norm of the change of each parameter."""
+    return {name: float((after[name].double() - before[name].double()).norm()) for name in before}
 
 
 def state_norms(model: torch.nn.Module) -> dict[str, float]:
@@ -225,11 +335,11 @@ def state_norms(model: torch.nn.Module) -> dict[str, float]:
     return {name: float(tensor.double().norm()) for name, tensor in model.state_dict().items()}
 
 
-def as_arrays(boxes: torch.Tensor, scores: torch.Tensor, classes: torch.Tensor) -> dict[str, np.ndarray]:
-    """Detections of one picture as numpy."""
-    return {"boxes": boxes.numpy(), "scores": scores.numpy(), "classes": classes.numpy()}
+def as_arrays(boxes: Any, scores: Any, classes: Any) -> dict[str, np.ndarray]:
+    """Return the detections of one image, tensors or arrays, as arrays."""
+    return {"boxes": np.asarray(boxes), "scores": np.asarray(scores), "classes": np.asarray(classes)}
 
 
 def list_of(tensors: Sequence[torch.Tensor]) -> list[np.ndarray]:
-    """Tensors as numpy."""
+    """Return tensors as arrays."""
     return [tensor.detach().numpy() for tensor in tensors]

@@ -1,4 +1,4 @@
-"""The real detectron2 beside this project's RetinaNet: every number in full, and each reads what the other writes."""
+"""The real detectron2 next to this project's RetinaNet: every number in full, and each reads what the other writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,25 @@ import numpy as np
 import pytest
 import torch
 import torch_engine_side
-from retinanet_cases import BASE, CASES, NUM_CLASSES, ROOT, SCORE_THRESHOLDS, Case
+from agreement import assert_same_detections, assert_same_losses, assert_same_norms
+from retinanet_cases import (
+    BASE,
+    CASES,
+    FILE_THRESHOLDS,
+    NUM_CLASSES,
+    ROOT,
+    SCORE_THRESHOLDS,
+    SOLVER_CASES,
+    Case,
+    as_arrays,
+    images,
+    single_thread,
+)
 
-from ymir_detectron2.retinanet.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from ymir_detectron2.retinanet.config import Config, load_config
-from ymir_detectron2.retinanet.config_defaults import ADDED_AFTER_0_6, DEFAULTS, is_never_read
-from ymir_detectron2.retinanet.config_values import flatten
+from ymir_detectron2.config.defaults import ADDED_AFTER_0_6, DEFAULTS, is_never_read
+from ymir_detectron2.config.engine_config import flatten
+from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
+from ymir_detectron2.retinanet.checkpoint import load_weights, read_checkpoint
 from ymir_detectron2.retinanet.model import build_retinanet
 from ymir_detectron2.retinanet.weight_names import caffe2_name
 
@@ -35,8 +48,9 @@ PHOTOS = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def pair(request):
-    return torch_engine_side.measure(request.param), detectron2_side.measure(request.param)
+def pair(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param.name)
+    return torch_engine_side.measure(request.param, folder), detectron2_side.measure(request.param)
 
 
 def test_input_and_anchors_are_identical(pair):
@@ -55,18 +69,26 @@ def test_detections_agree(pair):
     ours, theirs = pair
     for threshold in SCORE_THRESHOLDS:
         assert_same_detections(ours.detections[threshold], theirs.detections[threshold])
-    assert_same_detections(ours.detections_alone, theirs.detections_alone)
+    for threshold in FILE_THRESHOLDS:
+        assert_same_detections(ours.detections_alone[threshold], theirs.detections_alone[threshold])
 
 
 def test_losses_gradients_and_ten_steps_agree(pair):
-    ours, theirs = pair
+    ours, theirs = pair[0].trained, pair[1].trained
     assert ours.losses[0] == pytest.approx(theirs.losses[0], rel=1e-5)
-    floor = 1e-5 * max(theirs.gradient_norms.values())
-    assert ours.gradient_norms == pytest.approx(theirs.gradient_norms, rel=1e-4, abs=floor)
-    for found, wanted in zip(ours.losses, theirs.losses):
-        assert found == pytest.approx(wanted, rel=1e-3)
-    kept = without_counters(theirs.state_norms)
-    assert without_counters(ours.state_norms) == pytest.approx(kept, rel=1e-3, abs=1e-6)
+    assert_same_norms(ours.gradient_norms, theirs.gradient_norms, rel=1e-4)
+    assert_same_losses(ours.losses, theirs.losses, rel=1e-3)
+    expected = without_counters(theirs.state_norms)
+    assert without_counters(ours.state_norms) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert ours.loss_normalizer == theirs.loss_normalizer
+
+
+@pytest.mark.parametrize("case", SOLVER_CASES, ids=lambda case: case.name)
+def test_the_solver_takes_the_same_steps(case, tmp_path):
+    ours, theirs = torch_engine_side.measure_training(case, tmp_path), detectron2_side.measure_training(case)
+    assert ours.learning_rates == pytest.approx(theirs.learning_rates, rel=1e-9)
+    assert_same_losses(ours.losses, theirs.losses, rel=1e-5)
+    assert_same_norms(ours.update_norms, theirs.update_norms, rel=1e-4)
     assert ours.loss_normalizer == theirs.loss_normalizer
 
 
@@ -80,21 +102,20 @@ def test_one_seed_gives_both_the_same_initial_weights(case):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photographs are not beside the checkout")
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photographs are not next to the checkout")
 @pytest.mark.parametrize("short_edge", [160, 224])
-def test_photographs_give_the_same_detections(short_edge):
+@single_thread()
+def test_photographs_give_the_same_detections(short_edge, tmp_path):
     cv2 = pytest.importorskip("cv2")
     case = Case("photos", {"MODEL.RETINANET.NUM_CLASSES": NUM_CLASSES, "INPUT.MIN_SIZE_TEST": short_edge})
     files = [*sorted((PHOTOS / "photos").rglob("*.jpg"))[:2], *sorted((PHOTOS / "bccd").rglob("*.jpg"))[:2]]
     originals = [cv2.imread(str(path)) for path in files]
-    ours, theirs = torch_engine_side.build(case).eval(), detectron2_side.build(case).eval()
-    cfg, their_cfg = torch_engine_side.config_of(case), detectron2_side.config_of(case)
+    ours, theirs = torch_engine_side.build(case), detectron2_side.build(case).eval()
+    paths = torch_engine_side.write_images(tmp_path, originals, ours.cfg)  # JPEG decoders may differ by a grey level
     for threshold in SCORE_THRESHOLDS:
-        for batch in (originals, originals[:1]):
-            assert_same_detections(
-                torch_engine_side.detect(ours, cfg, batch, threshold),
-                detectron2_side.detect(theirs, their_cfg, batch, threshold),
-            )
+        detector = torch_engine_side.load_detector(ours, tmp_path, threshold)
+        expected = detectron2_side.detect_alone(theirs, detectron2_side.config_of(case), originals, threshold)
+        assert_same_detections(torch_engine_side.detect_files(detector, paths), expected)
 
 
 def test_every_key_of_detectron2_is_known_with_its_default():
@@ -133,20 +154,17 @@ def test_a_saved_config_means_the_same_to_both(case, tmp_path):
     assert dict(load_config(theirs)) == dict(cfg) == dict(load_config(ours))
 
 
+@single_thread()
 def test_what_we_write_loads_in_the_default_predictor_unchanged(tmp_path):
     case = CASES[0]
-    model = torch_engine_side.build(case).eval()
-    write_checkpoint(tmp_path / "model.pth", model.state_dict(), {"class_names": ["a", "b", "c"], "iteration": 5})
-    (tmp_path / "config.yaml").write_text(torch_engine_side.config_of(case).to_yaml(), encoding="utf-8")
+    detector = torch_engine_side.load_detector(torch_engine_side.build(case), tmp_path, 0.05)
+    paths = torch_engine_side.write_images(tmp_path, images()[:1], torch_engine_side.config_of(case))
     cfg = get_cfg()
     cfg.merge_from_file(str(tmp_path / "config.yaml"))
     cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", str(tmp_path / "model.pth")
-    picture = torch_engine_side.pictures()[0]
-    found = DefaultPredictor(cfg)(picture)["instances"]
-    ours = torch_engine_side.detect(model, torch_engine_side.config_of(case), [picture], 0.05)[0]
-    np.testing.assert_allclose(ours["boxes"], found.pred_boxes.tensor.numpy(), atol=0.05)
-    np.testing.assert_allclose(ours["scores"], found.scores.numpy(), atol=1e-4)
-    assert ours["classes"].tolist() == found.pred_classes.tolist()
+    theirs = DefaultPredictor(cfg)(images()[0])["instances"]
+    expected = as_arrays(theirs.pred_boxes.tensor, theirs.scores, theirs.pred_classes)
+    assert_same_detections(torch_engine_side.detect_files(detector, paths), [expected])
 
 
 @pytest.mark.parametrize("case", CASES[:2], ids=lambda case: case.name)
@@ -159,10 +177,9 @@ def test_what_detectron2_writes_loads_here(case, tmp_path):
     assert not report.missing
     assert not report.unexpected
     assert checkpoint.metadata["iteration"] == 9
-    theirs = without_counters(model.state_dict())
-    found = without_counters(ours.state_dict())
-    assert found.keys() == theirs.keys()
-    assert all(torch.equal(value, theirs[name]) for name, value in found.items())
+    expected, loaded = without_counters(model.state_dict()), without_counters(ours.state_dict())
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.items())
 
 
 def test_caffe2_names_become_what_detectron2_makes_of_them():
@@ -191,14 +208,14 @@ def test_an_imagenet_file_of_caffe2_gives_both_the_same_weights(tmp_path):
     torch.manual_seed(1)
     ours = build_retinanet(torch_engine_side.config_of(case), NUM_CLASSES)
     load_weights(ours, read_checkpoint(path).state_dict)
-    wanted = theirs.state_dict()
-    assert all(torch.equal(value, wanted[name]) for name, value in ours.state_dict().items())
+    expected = theirs.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in ours.state_dict().items())
 
 
 def test_defaults_survive_a_round_trip_through_detectron2(tmp_path):
     path = tmp_path / "dump.yaml"
     path.write_text(get_cfg().dump(), encoding="utf-8")
-    assert dict(load_config(path)) == dict(Config.default())
+    assert dict(load_config(path)) == dict(RetinaNetConfig.default())
 
 
 def without_counters(state):
@@ -208,10 +225,3 @@ def without_counters(state):
 
 def as_tuple(value):
     return tuple(as_tuple(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def assert_same_detections(found, wanted):
-    for ours, theirs in zip(found, wanted):
-        assert ours["classes"].tolist() == theirs["classes"].tolist()
-        np.testing.assert_allclose(ours["scores"], theirs["scores"], rtol=0, atol=1e-4)
-        np.testing.assert_allclose(ours["boxes"], theirs["boxes"], rtol=0, atol=0.05)

@@ -1,4 +1,4 @@
-"""The learning rate of every step beside detectron2's own scheduler."""
+"""The learning rate of every step next to that of detectron2's own scheduler."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import warnings
 import pytest
 import torch
 
-from ymir_detectron2.retinanet.config import Config
-from ymir_detectron2.training.schedule import learning_rate_factor
+from ymir_detectron2.config.retinanet_config import RetinaNetConfig
+from ymir_detectron2.training.lr_schedule import learning_rate_factor
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 
@@ -43,7 +43,7 @@ def test_learning_rate_is_that_of_detectron2(values):
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     scheduler = build_lr_scheduler(theirs, optimizer)
-    ours = Config.default().merged(values, "test")
+    ours = RetinaNetConfig.default().merged(values, "test")
     for step in range(values["SOLVER.MAX_ITER"] - 1):  # one further and detectron2's fixed gamma runs off its table
         assert learning_rate_factor(ours, step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), step
         optimizer.step()

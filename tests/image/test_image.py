@@ -22,7 +22,7 @@ from tests.platform_reader import (
     read_training_result,
     unpack_model,
 )
-from ymir_detectron2.tools.draw_dataset import draw_pictures
+from ymir_detectron2.tools.draw_dataset import draw_images
 from ymir_detectron2.tools.task_folder import write_task_folder
 
 IMAGE = os.environ.get("YMIR_TEST_IMAGE", "")
@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 TEMPLATES = ("training-template.yaml", "mining-template.yaml", "infer-template.yaml")
-# what an image must get by with: a stranger's uid, nothing writable but /out and /tmp, no network, no capability
+# an arbitrary uid, nothing writable but /out and /tmp, no network, no capabilities
 HARSH = ["--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
 FORM = {
     "config_file": "configs/CPU/retinanet_R_18_FPN_small.yaml",
@@ -71,8 +71,8 @@ class Folder:
     def monitor(self) -> Any:
         return read_monitor((self.out_dir / "monitor.txt").read_text(encoding="utf-8"))
 
-    def wait_for_text(self, text: str, timeout_s: float = 120) -> None:
-        deadline_s = time.monotonic() + timeout_s
+    def wait_for_text(self, text: str) -> None:
+        deadline_s = time.monotonic() + 300  # a busy machine needs some of it
         while not any(text in line for line in self.log()):
             assert time.monotonic() < deadline_s, "\n".join(self.log())
             time.sleep(0.1)
@@ -83,25 +83,25 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    return draw_pictures(folder, 16, seed=3, image_sides=(96, 128))
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    return draw_images(folder, 16, seed=3, image_sides=(96, 128))
 
 
 @pytest.fixture
-def make_folder(tmp_path, pictures):
+def make_folder(tmp_path, images):
     def make(task: str, **values: Any) -> Folder:
         root = tmp_path / f"{task}-{uuid.uuid4().hex[:6]}"
-        class_names = sorted({box[0] for picture in pictures for box in picture.boxes})
+        class_names = sorted({box[0] for image in images for box in image.boxes})
         content: dict[str, Any] = {"config": {**FORM, **values.pop("config", {})}}
         if task == "train":
-            content.update(train=pictures[:12], val=pictures[12:])
+            content.update(train=images[:12], val=images[12:])
         else:
-            content.update(candidates=[picture.image for picture in pictures])
+            content.update(candidates=[image.path for image in images])
         write_task_folder(root, task=task, class_names=class_names, **{**content, **values})
         (root / "out").chmod(0o777)
         for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)  # pytest keeps its folders to itself, and the container's user is a stranger
+            folder.chmod(0o755)  # pytest's folders are closed to other users, and the container runs as one
         return Folder(root, f"ymir-test-{uuid.uuid4().hex[:8]}")
 
     return make
@@ -131,9 +131,9 @@ def test_all_three_tasks_in_a_row_under_harsh_conditions(make_folder):
     class_names = yaml.safe_load((both.root / "in" / "config.yaml").read_text(encoding="utf-8"))["class_names"]
     read_infer_result(both.out_dir / "infer-result.json", candidates, class_names, "2.5.0")
 
-    alone = make_folder("infer", model=training.out_dir / "models")
-    assert alone.run().returncode == 0
-    assert (alone.out_dir / "infer-result.json").read_bytes() == (both.out_dir / "infer-result.json").read_bytes()
+    only_infer = make_folder("infer", model=training.out_dir / "models")
+    assert only_infer.run().returncode == 0
+    assert (only_infer.out_dir / "infer-result.json").read_bytes() == (both.out_dir / "infer-result.json").read_bytes()
 
 
 def test_failing_task_leaves_code_and_sentence(make_folder):
@@ -149,7 +149,7 @@ def test_docker_stop_in_the_middle_packs_the_partial_model(make_folder):
     process = folder.start()
     folder.wait_for_text("step 1/100000")
     docker("stop", folder.name)
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=300) == 1
     assert folder.log()[-1].startswith("ERROR 160004: stopped")
     assert len(read_training_result(folder.out_dir / "models", "2.5.0").stages) == 1
 
@@ -159,27 +159,28 @@ def test_what_docker_kill_leaves_is_readable(make_folder):
     process = folder.start()
     folder.wait_for_text("step 4: AP50")
     docker("kill", folder.name)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=300) != 0
     assert read_training_result(folder.out_dir / "models", "2.5.0").stages
     assert 0 <= folder.monitor().percent < 1
 
 
-def test_first_monitor_line_comes_within_a_second_of_start_py(make_folder):
-    """Measured inside the container: its own start is the engine's affair."""
+def test_first_monitor_line_takes_start_py_less_than_a_second(make_folder):
+    """In CPU time, because other programs share the machine, and without the start of the container."""
     folder = make_folder("infer")
     script = (
-        "s=$(date +%s%N); python /app/start.py >/dev/null & "
-        "until [ -s /out/monitor.txt ]; do sleep 0.01; done; echo $(( ($(date +%s%N) - s) / 1000000 )); wait"
+        "python /app/start.py >/dev/null & until [ -s /out/monitor.txt ]; do sleep 0.01; done; "
+        # utime and stime, see proc(5)
+        "read -ra stat </proc/$!/stat; echo $(( (stat[13] + stat[14]) * 1000 / $(getconf CLK_TCK) )); wait"
     )
     shown = docker(*folder.command()[1:], "bash", "-c", script)
     milliseconds = int(shown.stdout.split()[0])
-    print(f"first monitor line after {milliseconds} ms")
-    assert milliseconds < 3000  # the promise is 1000 on a quiet machine; tests share theirs
+    print(f"first monitor line after {milliseconds} ms of CPU time")
+    assert milliseconds < 1000
 
 
-def test_image_holds_no_pip_no_compiler_and_a_list_of_what_it_holds():
+def test_image_has_no_pip_and_no_compiler_but_a_list_of_its_packages():
     shown = docker("run", "--rm", IMAGE, "bash", "-c", "command -v pip gcc cc g++ nvcc; cat /opt/venv/sbom.txt")
-    assert shown.stdout.splitlines()[0].count("==") == 1, "a tool stands before the list"
+    assert shown.stdout.splitlines()[0].count("==") == 1, "a tool was found before the list"
     assert any(line.startswith("torch==") for line in shown.stdout.splitlines())
 
 

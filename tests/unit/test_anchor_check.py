@@ -1,4 +1,4 @@
-"""How many boxes no anchor reaches is always said; anchors are fitted on request, and only where they may change."""
+"""The share of boxes without a fitting anchor is logged; anchors are fitted on request, where they may change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training_parts import config
-from tests.unit.test_recipe import job_of
+from tests.tiny_training import config, job_of
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.dataset.coco_json import CocoDataset
-from ymir_detectron2.engines.anchor_check import RATIOS, SIZES, with_checked_anchors
+from ymir_detectron2.training.anchor_check import RATIOS, SIZES, with_checked_anchors
 
 CFG = config(MODEL__ANCHOR_GENERATOR__SIZES=[[12], [24], [48], [96], [192]], INPUT__MIN_SIZE_TRAIN=[64])
 COUNT = 200
@@ -23,7 +22,7 @@ FLAT, SQUARE = (48.0, 6.0), (24.0, 24.0)
 
 
 def boxes_of(*shapes: tuple[float, float]) -> CocoDataset:
-    """200 pictures of 64 x 64, at which the network looks as they are, each with one box, of the shapes in turn."""
+    """200 images of 64 x 64, which is the training size, each with one box, of the shapes in turn."""
     wh = np.array([shapes[number % len(shapes)] for number in range(COUNT)], dtype=np.float32)
     corners = np.concatenate([np.zeros_like(wh), wh], axis=1)
     paths = tuple(f"{number}.jpg" for number in range(COUNT))
@@ -38,28 +37,28 @@ def check(folder: Path, form: dict[str, Any], overrides: dict[str, str] | None =
     return with_checked_anchors(job, CFG, boxes_of(FLAT, SQUARE)), reported
 
 
-def test_the_share_is_reported_and_nothing_changes_without_being_asked(
+def test_the_share_is_reported_and_nothing_changes_by_default(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     with caplog.at_level(logging.INFO):
         cfg, reported = check(tmp_path, {})
     assert cfg == CFG
     assert reported == [{"share_of_boxes_not_reached": 0.5}]
-    assert "50.00 % of the boxes of the training set are reached by none at IoU 0.5; anchors: auto fits" in caplog.text
+    assert "50.00 % of training boxes have no anchor with IoU >= 0.5; anchors: auto fits" in caplog.text
 
 
-def test_auto_fits_them_and_says_before_and_after(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_auto_fits_them_and_logs_before_and_after(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
         cfg, reported = check(tmp_path, {"anchors": "auto"})
     assert reported == [{"share_of_boxes_not_reached": 0.0, "share_before_fitting": 0.5}]
-    assert "50.00 % before, 0.00 % now" in caplog.text
+    assert "0.00 % of training boxes have no anchor with IoU >= 0.5, 50.00 % before" in caplog.text
     assert [len(level) for level in cfg[SIZES]] == [1] * 5, "as many anchors as before: weights still fit"
     assert len(cfg[RATIOS][0]) == 3
     assert {key for key in CFG if cfg[key] != CFG[key]} <= {SIZES, RATIOS}
 
 
 @pytest.mark.parametrize("key", [SIZES, RATIOS])
-def test_what_a_user_writes_down_holds(tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture):
+def test_args_options_win(tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture):
     cfg, reported = check(tmp_path, {"anchors": "auto"}, {key: "whatever the config has by now"})
     assert cfg == CFG
     assert f"anchors: auto has no effect: args_options sets {key}" in caplog.text
@@ -72,7 +71,7 @@ def test_a_pretrained_model_keeps_its_anchors(tmp_path: Path, caplog: pytest.Log
     assert "anchors: auto has no effect: the pretrained model brings its own anchors" in caplog.text
 
 
-def test_other_generators_are_left_alone(tmp_path: Path):
+def test_other_generators_are_not_checked(tmp_path: Path):
     reported: list[Any] = []
     job = dataclasses.replace(job_of(tmp_path, {"anchors": "auto"}), on_anchors=reported.append)
     rotated = CFG.merged({"MODEL.ANCHOR_GENERATOR.NAME": "RotatedAnchorGenerator"}, "test")

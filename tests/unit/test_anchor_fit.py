@@ -15,7 +15,7 @@ from ymir_detectron2.retinanet.anchor_fit import (
     shape_iou,
 )
 from ymir_detectron2.retinanet.anchors import AnchorGenerator, cell_anchors
-from ymir_detectron2.retinanet.matching import pairwise_iou
+from ymir_detectron2.retinanet.boxes import pairwise_iou
 
 NOTHING = np.zeros((0, 2))
 OCTAVES = [[8.0, 10.0, 12.5], [16.0, 20.0, 25.0], [32.0, 40.0, 50.0]]

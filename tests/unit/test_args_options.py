@@ -1,17 +1,11 @@
-"""The flags of detectron2's command line, beside the KEY VALUE pairs that test_launch.py is about."""
+"""detectron2's command line as one text: flags, KEY VALUE pairs, quotes, and what contradicts itself."""
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-
 import pytest
 
-from tests.conftest import MakeTree
-from ymir_detectron2.args_options import ArgsOptions, parse_args_options
-from ymir_detectron2.contract.task import Task, load_task
+from ymir_detectron2.config.args_options import ArgsOptions, parse_args_options, parse_key_values
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.launch import _command, plan
 
 
 @pytest.mark.parametrize(
@@ -22,6 +16,7 @@ from ymir_detectron2.launch import _command, plan
         ("--num-gpus=2 A.B 1", ArgsOptions({"A.B": "1"}, num_gpus=2)),
         ("A.B 1 --num-gpus 2 C.D '(1, 2)'", ArgsOptions({"A.B": "1", "C.D": "(1, 2)"}, num_gpus=2)),
         ("--config-file 'my configs/x.yaml'", ArgsOptions({}, config_file="my configs/x.yaml")),
+        ("--config-file '' A.B --x", ArgsOptions({"A.B": "--x"})),
         ("--dist-url auto", ArgsOptions({}, dist_url="auto")),
         ("--resume A.B 1", ArgsOptions({"A.B": "1"}, resume=True)),
         (
@@ -50,37 +45,42 @@ def test_flags_are_understood_before_and_after_pairs(text: str, options: ArgsOpt
         ("--dist-url file:///tmp/x", "must be tcp://HOST:PORT, found 'file:///tmp/x'"),
         ("--dist-url tcp://host:port", "must be tcp://HOST:PORT, found 'tcp://host:port'"),
         ("A.B=1", "the key 'A.B=1' has no value"),
+        ("A.B", "the key 'A.B' has no value; write KEY VALUE pairs"),
+        ("A.B 'x", "close the quotation"),
+        ("--dist-url tcp://host", "must be tcp://HOST:PORT, found 'tcp://host'"),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence(text: str, finding: str):
+def test_what_cannot_be_meant_is_one_sentence(text: str, finding: str):
     with pytest.raises(ConfigError) as failure:
         parse_args_options(text)
     assert str(failure.value).startswith("args_options: ")
     assert finding in str(failure.value)
 
 
-def task_with(ymir_tree: MakeTree, options: str, gpu_ids: tuple[int, ...] | None) -> Task:
-    tree = ymir_tree(config={"args_options": options})
-    return dataclasses.replace(load_task(tree.env_file), gpu_ids=gpu_ids)
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("", {}),
+        ("  ", {}),
+        ("SOLVER.GAMMA 0.5", {"SOLVER.GAMMA": "0.5"}),
+        ("SOLVER.STEPS '(60, 80)'  A.B \"c d\"", {"SOLVER.STEPS": "(60, 80)", "A.B": "c d"}),
+        ("MODEL.WEIGHTS ''", {"MODEL.WEIGHTS": ""}),
+        ("A.B 1 A.B 2", {"A.B": "2"}),
+        ("A.B -1", {"A.B": "-1"}),
+    ],
+)
+def test_args_options_become_pairs(text: str, pairs: dict[str, str]):
+    assert parse_args_options(text).values == pairs
 
 
 @pytest.mark.parametrize(
-    ("gpu_ids", "processes"), [(None, 2), ((), 2), ((0, 1), 2), ((4, 5, 6), 2)], ids=["absent", "CPU", "two", "more"]
+    ("url", "address"), [("", None), ("auto", None), ("tcp://10.0.0.1:29500", ("10.0.0.1", 29500))]
 )
-def test_num_gpus_is_the_number_of_processes(ymir_tree: MakeTree, gpu_ids: tuple[int, ...] | None, processes: int):
-    step = plan(task_with(ymir_tree, "--num-gpus 2", gpu_ids))[0]
-    assert step.processes == processes
-    command = _command(step, Path("env.yaml"))
-    assert command[command.index("--nproc_per_node") + 1] == "2"
-    assert "--standalone" in command
+def test_the_rendezvous_of_several_machines(url: str, address: tuple[str, int] | None):
+    assert ArgsOptions({}, dist_url=url).master_address == address
 
 
-def test_more_gpus_than_gpu_id_names(ymir_tree: MakeTree):
-    with pytest.raises(ConfigError, match=r"--num-gpus 2 is more than gpu_id names \(1\)"):
-        plan(task_with(ymir_tree, "--num-gpus 2", (3,)))
-
-
-def test_several_machines_become_words_of_the_launcher(ymir_tree: MakeTree):
-    text = "--num-machines 3 --machine-rank 1 --dist-url tcp://node0:29500"
-    command = " ".join(_command(plan(task_with(ymir_tree, text, ()))[0], Path("env.yaml")))
-    assert "--nnodes 3 --node_rank 1 --master_addr node0 --master_port 29500 --nproc_per_node 1" in command
+def test_key_value_pairs_are_read_from_words():
+    assert parse_key_values(["SEED", "3", "SOLVER.STEPS", "(1,)"], "here") == {"SEED": "3", "SOLVER.STEPS": "(1,)"}
+    with pytest.raises(ConfigError, match="here: the key 'SEED' has no value"):
+        parse_key_values(["SEED"], "here")

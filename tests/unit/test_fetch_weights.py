@@ -1,4 +1,4 @@
-"""Published weights for the image: which are meant, and that what lies there already is taken and checked."""
+"""Published weights for a Docker image: names are parsed, and files that are there already are checked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fetch(names: str, folder: Path) -> subprocess.CompletedProcess[str]:
         pytest.param("coco-R-50-1x, imagenet-R-50", ["coco-R-50-1x", "imagenet-R-50"], id="some, with a blank"),
     ],
 )
-def test_names_are_understood(text, expected):
+def test_names_are_parsed(text, expected):
     assert chosen_names(text) == expected
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
         chosen_names("R-18")
 
 
-def test_a_file_that_is_there_is_taken_and_its_checksum_printed(tmp_path):
+def test_the_checksum_of_a_file_that_is_there_already_is_printed(tmp_path):
     file = tmp_path / "ImageNetPretrained" / "MSRA" / "R-50.pkl"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")

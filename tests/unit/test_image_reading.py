@@ -1,4 +1,4 @@
-"""Picture files of every kind come out upright, 8-bit and BGR, or as an ImageError."""
+"""Image files of every kind are read as upright 8-bit BGR, or raise ImageError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ymir_detectron2.dataset.image_reading import read_image_bgr, read_image_hw
 from ymir_detectron2.errors import ImageError
 
 UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
-"""(2, 3, 3) RGB, every value another."""
+"""(2, 3, 3) RGB, all values different."""
 
 STORED = {
     1: UPRIGHT,
@@ -32,7 +32,7 @@ STORED = {
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_exif_orientation_is_applied_to_pixels_and_to_size(tmp_path: Path, orientation: int, suffix: str):
-    path = tmp_path / f"picture.{suffix}"
+    path = tmp_path / f"image.{suffix}"
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(STORED[orientation])).save(path, exif=exif)
@@ -50,7 +50,7 @@ def png_chunks(content: bytes) -> list[bytes]:
     return chunks
 
 
-def test_exif_behind_the_pixels_of_a_png_counts_as_well(tmp_path: Path):
+def test_exif_after_the_pixels_of_a_png_is_applied(tmp_path: Path):
     path = tmp_path / "a.png"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -63,8 +63,8 @@ def test_exif_behind_the_pixels_of_a_png_counts_as_well(tmp_path: Path):
     np.testing.assert_array_equal(read_image_bgr(path), UPRIGHT[:, :, ::-1])
 
 
-def test_the_size_of_a_png_is_told_without_decoding_it(tmp_path: Path):
-    """100,000 pictures in 15 s allow no decoding: pixels that cannot be decoded must not matter here."""
+def test_the_size_of_a_png_is_read_without_decoding_it(tmp_path: Path):
+    """100,000 images in 15 s allow no decoding: pixels that cannot be decoded must not matter here."""
     path = tmp_path / "a.png"
     Image.fromarray(UPRIGHT).save(path)
     chunks = png_chunks(path.read_bytes())
@@ -104,34 +104,34 @@ def one_colour(mode: str, colour: object) -> Image.Image:
         pytest.param(one_colour("RGB", (1, 2, 3)), "bmp", (3, 2, 1), id="bmp"),
     ],
 )
-def test_every_kind_of_picture_becomes_bgr(tmp_path: Path, image: Image.Image, suffix: str, bgr: tuple[int, int, int]):
+def test_every_kind_of_image_becomes_bgr(tmp_path: Path, image: Image.Image, suffix: str, bgr: tuple[int, int, int]):
     path = tmp_path / f"a.{suffix}"
     image.save(path)
-    found = read_image_bgr(path)
-    assert found.dtype == np.uint8
-    assert found.flags["C_CONTIGUOUS"]
-    np.testing.assert_array_equal(found, np.broadcast_to(np.array(bgr, np.uint8), (2, 3, 3)))
+    pixels = read_image_bgr(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags["C_CONTIGUOUS"]
+    np.testing.assert_array_equal(pixels, np.broadcast_to(np.array(bgr, np.uint8), (2, 3, 3)))
     assert read_image_hw(path) == (2, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF89a"])
-def test_files_that_are_no_pictures(tmp_path: Path, content: bytes):
+def test_files_that_are_not_images(tmp_path: Path, content: bytes):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     for read in (read_image_hw, read_image_bgr):
-        with pytest.raises(ImageError, match=r"a.jpg: cannot be read as a picture .*; replace or remove it$"):
+        with pytest.raises(ImageError, match=r"a.jpg: cannot be read as an image .*; replace or remove it$"):
             read(path)
 
 
 @pytest.mark.parametrize("name", ["gone.jpg", "folder", "nul\0.jpg", "x" * 300])
-def test_paths_that_are_no_files(tmp_path: Path, name: str):
+def test_paths_that_are_not_files(tmp_path: Path, name: str):
     (tmp_path / "folder").mkdir()
     for read in (read_image_hw, read_image_bgr):
         with pytest.raises(ImageError):
             read(tmp_path / name)
 
 
-def test_a_truncated_picture_has_a_size_and_no_pixels(tmp_path: Path):
+def test_a_truncated_image_has_a_size_and_no_pixels(tmp_path: Path):
     path = tmp_path / "a.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3)).astype(np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:1500])
@@ -140,12 +140,12 @@ def test_a_truncated_picture_has_a_size_and_no_pixels(tmp_path: Path):
         read_image_bgr(path)
 
 
-def test_whatever_bytes_are_damaged_nothing_but_an_image_error_comes_out(tmp_path: Path):
+def test_damaged_bytes_raise_nothing_but_an_image_error(tmp_path: Path):
     generator = random.Random(1)
     originals = list(_originals())
     path = tmp_path / "damaged"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL warns of odd EXIF, which is not at stake here
+        warnings.simplefilter("ignore")  # PIL warns of odd EXIF, which is not tested here
         for _ in range(400):
             content = bytearray(generator.choice(originals))
             for _ in range(generator.choice([1, 1, 2, 5, 20])):

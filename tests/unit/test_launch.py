@@ -1,149 +1,223 @@
-"""A task as steps, args_options as pairs, a stop as a wish."""
+"""A task as steps, the command of a step, and what is reported when a child ends badly. Children are real processes."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import signal
+import threading
+import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
 from tests.conftest import MakeTree
-from ymir_detectron2.args_options import parse_args_options
+from ymir_detectron2.contract.monitor import Monitor
 from ymir_detectron2.contract.task import Task, load_task
-from ymir_detectron2.errors import ConfigError, StoppedError
-from ymir_detectron2.launch import cause_of_death, plan, run_step
+from ymir_detectron2.errors import ConfigError, ExecutorError, StoppedError
+from ymir_detectron2.launch import Step, _command, _environment, exit_status_error, plan, resume_hint, run_step
 from ymir_detectron2.stop_signal import StopSignal
+
+MINING_AND_INFERENCE = {"run_mining": True, "run_infer": True}
+ENV_FILE = Path("env.yaml")
+THREE_MACHINES = "--num-machines 3 --machine-rank 1 --dist-url tcp://node0:29500"
 
 
 @pytest.fixture
 def task(ymir_tree: MakeTree) -> Task:
-    return load_task(ymir_tree().env_file)
+    return dataclasses.replace(load_task(ymir_tree().env_file), run_training=False)
 
 
-def flags(task: Task, training: bool, mining: bool, infer: bool, gpu_ids: tuple[int, ...] | None = ()) -> Task:
-    return dataclasses.replace(
-        task, run_training=training, run_mining=mining, run_infer=infer, gpu_ids=gpu_ids
-    )  # fmt: skip
-
-
-def with_config(task: Task, **values: object) -> Task:
-    return dataclasses.replace(task, config={**task.config, **values})
+def changed(task: Task, *, gpu_ids: tuple[int, ...] | None = (), config: dict | None = None, **flags: bool) -> Task:
+    return dataclasses.replace(task, gpu_ids=gpu_ids, config={**task.config, **(config or {})}, **flags)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "scripts"),
+    ("flags", "scripts"),
     [
-        ((True, False, False), ["ymir_train.py"]),
-        ((False, True, False), ["ymir_mining.py"]),
-        ((False, False, True), ["ymir_infer.py"]),
-        ((False, True, True), ["ymir_mining.py", "ymir_infer.py"]),
+        ({"run_training": True}, ["ymir_train.py"]),
+        ({"run_mining": True}, ["ymir_mining.py"]),
+        ({"run_infer": True}, ["ymir_infer.py"]),
+        (MINING_AND_INFERENCE, ["ymir_mining.py", "ymir_infer.py"]),
     ],
 )
-def test_steps_share_the_progress_without_gap(task: Task, wanted: tuple[bool, bool, bool], scripts: list[str]):
-    steps = plan(flags(task, *wanted))
+def test_steps_share_the_progress_without_gap(task: Task, flags: dict, scripts: list[str]):
+    steps = plan(changed(task, **flags))
     assert [step.script for step in steps] == scripts
     assert steps[0].first == 0.0
     assert steps[-1].last == 1.0
     assert all(before.last == after.first for before, after in zip(steps, steps[1:]))
 
 
-@pytest.mark.parametrize("wanted", [(False, False, False), (True, True, False), (True, False, True), (True,) * 3])
-def test_flags_that_contradict_each_other(task: Task, wanted: tuple[bool, bool, bool]):
-    with pytest.raises(ConfigError, match=r"^env.yaml: "):
-        plan(flags(task, *wanted))
+@pytest.mark.parametrize(
+    ("flags", "finding"),
+    [
+        ({}, "none of run_training, run_mining and run_infer is true"),
+        ({"run_training": True, "run_mining": True}, "run_training and run_mining are true"),
+        ({"run_training": True, "run_infer": True}, "run_training and run_infer are true"),
+        ({"run_training": True, **MINING_AND_INFERENCE}, "run_training and run_mining and run_infer are true"),
+    ],
+)
+def test_flags_that_contradict_each_other(task: Task, flags: dict, finding: str):
+    with pytest.raises(ConfigError, match=f"^env.yaml: {finding}"):
+        plan(changed(task, **flags))
 
 
-@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, True)], ids=["training", "looking"])
+@pytest.mark.parametrize("flags", [{"run_training": True}, MINING_AND_INFERENCE], ids=["training", "prediction"])
 @pytest.mark.parametrize(
     ("gpu_ids", "args_options", "processes"),
     [(None, "", 1), ((), "", 1), ((0,), "", 1), ((0, 1, 3), "", 3), ((0, 1), "--num-gpus 1", 1),
-     ((), "--num-gpus 2", 2), (None, None, 1), (None, "--num-gpus 4", 4)],
+     ((), "--num-gpus 2", 2), (None, None, 1), (None, "--num-gpus 4", 4), ((4, 5, 6), "--num-gpus 2", 2)],
 )  # fmt: skip
 def test_every_step_gets_one_process_per_gpu(
-    task: Task,
-    wanted: tuple[bool, bool, bool],
-    gpu_ids: tuple[int, ...] | None,
-    args_options: str | None,
-    processes: int,
+    task: Task, flags: dict, gpu_ids: tuple[int, ...] | None, args_options: str | None, processes: int
 ):
-    task = with_config(flags(task, *wanted, gpu_ids), args_options=args_options)
-    assert {step.processes for step in plan(task)} == {processes}
+    steps = plan(changed(task, gpu_ids=gpu_ids, config={"args_options": args_options}, **flags))
+    assert {step.processes for step in steps} == {processes}
 
 
-@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True)])
-def test_more_processes_than_gpus(task: Task, wanted: tuple[bool, bool, bool]):
-    task = with_config(flags(task, *wanted, (0, 1)), args_options="--num-gpus 3")
+@pytest.mark.parametrize("flag", ["run_training", "run_mining", "run_infer"])
+def test_more_processes_than_gpus(task: Task, flag: str):
     with pytest.raises(ConfigError, match=r"--num-gpus 3 is more than gpu_id names \(2\)"):
-        plan(task)
-
-
-def test_every_step_knows_where_machines_meet(task: Task):
-    flag = "--num-machines 3 --machine-rank 2 --dist-url tcp://10.0.0.1:29500"
-    steps = plan(with_config(flags(task, False, True, True), args_options=flag))
-    assert [(step.options.num_machines, step.options.machine_rank) for step in steps] == [(3, 2)] * 2
-    assert {step.options.meeting_place for step in steps} == {("10.0.0.1", 29500)}
+        plan(changed(task, gpu_ids=(0, 1), config={"args_options": "--num-gpus 3"}, **{flag: True}))
 
 
 @pytest.mark.parametrize(
     ("algorithm", "share"),
     [(None, 0.98), ("", 0.98), ("cald", 0.98), (5, 0.98), ("random", 0.02), (" Random\n", 0.02)],
 )
-def test_whoever_looks_at_the_pictures_has_the_progress(task: Task, algorithm: object, share: float):
-    steps = plan(with_config(flags(task, False, True, True), mining_algorithm=algorithm))
+def test_the_step_that_runs_the_network_has_the_progress(task: Task, algorithm: object, share: float):
+    steps = plan(changed(task, config={"mining_algorithm": algorithm}, **MINING_AND_INFERENCE))
     assert [(step.first, step.last) for step in steps] == [(0.0, share), (share, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("args_options", "launcher"),
+    [
+        ("", None),
+        ("--num-gpus 2", "--standalone --nproc_per_node 2"),
+        (THREE_MACHINES, "--nnodes 3 --node_rank 1 --master_addr node0 --master_port 29500 --nproc_per_node 1"),
+    ],
+    ids=["one process", "two processes", "three machines"],
+)
+def test_the_command_of_every_step(task: Task, args_options: str, launcher: str | None):
+    steps = plan(changed(task, config={"args_options": args_options}, **MINING_AND_INFERENCE))
+    for step, progress in zip(steps, ("--progress 0.0 0.98", "--progress 0.98 1.0")):
+        command = " ".join(_command(step, ENV_FILE))
+        assert command.endswith(f"/{step.script} --env env.yaml {progress}")
+        assert ("ymir_detectron2.distributed_launcher" in command) == step.needs_launcher == (launcher is not None)
+        assert launcher is None or f"distributed_launcher {launcher} --monitor_interval 0.2 " in command
+
+
+def test_the_processors_are_shared_by_the_processes(task: Task, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    alone, shared = (
+        _environment(plan(changed(task, run_infer=True, config={"args_options": text}))[0])
+        for text in ("", "--num-gpus 1000")
+    )
+    assert "OMP_NUM_THREADS" not in alone
+    assert shared["OMP_NUM_THREADS"] == "1"
+    assert alone["OMP_WAIT_POLICY"] == shared["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.fixture
+def stop() -> Iterator[StopSignal]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield StopSignal().install()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def step_that_runs(folder: Path, code: str) -> Step:
+    script = folder / "script.py"
+    result = f"from pathlib import Path\nresult = Path({str(folder / 'r')!r})\n"
+    script.write_text("import os, signal, sys, time\n" + result + code)
+    return Step(str(script), 0.0, 1.0, folder / "r", 1)
+
+
+def test_a_step_that_writes_its_result(tmp_path: Path, task: Task, stop: StopSignal):
+    run_step(step_that_runs(tmp_path, "result.write_text(' '.join(sys.argv[1:]))"), task, ENV_FILE, stop)
+    assert (tmp_path / "r").read_text() == "--env env.yaml --progress 0.0 1.0"
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["no result", "result of an earlier run"])
+def test_a_step_without_its_result(tmp_path: Path, task: Task, stop: StopSignal, is_old: bool):
+    if is_old:
+        (tmp_path / "r").write_text("old")
+        os.utime(tmp_path / "r", (1, 1))
+    with pytest.raises(ExecutorError, match=r"script\.py ended without .*/r; the lines above say what it did"):
+        run_step(step_that_runs(tmp_path, ""), task, ENV_FILE, stop)
+
+
+def test_only_machine_0_writes_a_result(tmp_path: Path, task: Task, stop: StopSignal):
+    options = plan(changed(task, run_infer=True, config={"args_options": THREE_MACHINES}))[0].options
+    # one process of one machine, so that no launcher waits for the other two
+    step = step_that_runs(tmp_path, "")._replace(options=options._replace(num_machines=1))
+    run_step(step, task, ENV_FILE, stop)
+
+
+def test_the_error_that_a_child_has_reported_is_repeated(tmp_path: Path, task: Task, stop: StopSignal):
+    Monitor(task.monitor, task.task_id).fail(300004, "a.pth: does not fit")
+    with pytest.raises(ExecutorError, match=r"^a\.pth: does not fit$") as failure:
+        run_step(step_that_runs(tmp_path, "sys.exit(1)"), task, ENV_FILE, stop)
+    assert failure.value.code == 300004
+
+
+@pytest.mark.parametrize(
+    ("code", "error_code", "sentence"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", 300103, r"script\.py was killed by the system \(SIGKILL\)"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 160004, r"script\.py crashed \(SIGSEGV\)"),
+        ("sys.exit(3)", 160004, r"script\.py ended with exit status 3 and gave no reason"),
+    ],
+)
+def test_a_child_that_reports_nothing(
+    tmp_path: Path, task: Task, stop: StopSignal, code: str, error_code: int, sentence: str
+):
+    with pytest.raises(ExecutorError, match=sentence) as failure:
+        run_step(step_that_runs(tmp_path, code), task, ENV_FILE, stop)
+    assert failure.value.code == error_code
+
+
+def test_a_stop_is_passed_on_to_the_running_step(tmp_path: Path, task: Task, stop: StopSignal):
+    step = step_that_runs(tmp_path, "Path(__file__).with_name('started').touch()\ntime.sleep(60)")
+
+    def stop_when_started() -> None:
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    waiting = threading.Thread(target=stop_when_started, daemon=True)
+    waiting.start()
+    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM while .*/script\.py was running; start"):
+        run_step(step, task, ENV_FILE, stop)
+
+
+def test_no_step_begins_after_a_stop(task: Task, stop: StopSignal):
+    os.kill(os.getpid(), signal.SIGTERM)
+    step = plan(changed(task, run_infer=True))[0]
+    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM before ymir_infer\.py began; start the task again$"):
+        run_step(step, task, ENV_FILE, stop)
 
 
 @pytest.mark.parametrize(
     ("script", "status", "code", "words"),
     [
         ("ymir_train.py", -9, 300103, "lower batch_size or num_workers, or give the container more memory; finished"),
-        ("ymir_mining.py", -9, 300103, "memory; start the task again on the same /out: finished pictures are kept"),
+        ("ymir_mining.py", -9, 300103, "memory; start the task again on the same /out: finished images are kept"),
         ("ymir_infer.py", -11, 160004, "P crashed (SIGSEGV)"),
         ("ymir_infer.py", 3, 160004, "P ended with exit status 3 and gave no reason"),
     ],
 )
-def test_what_is_said_about_a_death(script: str, status: int, code: int, words: str):
-    error = cause_of_death(script, "P", status)
+def test_the_error_of_an_exit_status(script: str, status: int, code: int, words: str):
+    error = exit_status_error(script, "P", status)
     assert error.code == code
     assert words in str(error)
 
 
-def test_a_stop_is_remembered_and_no_further_step_begins(task: Task):
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    stop = StopSignal().install()
-    try:
-        assert not stop.requested()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested()
-        with pytest.raises(StoppedError, match=r"stopped by SIGTERM before ymir_train.py began"):
-            run_step(plan(task)[0], task, Path("env.yaml"), stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @pytest.mark.parametrize(
-    ("text", "pairs"),
-    [
-        ("", {}),
-        ("  ", {}),
-        ("SOLVER.GAMMA 0.5", {"SOLVER.GAMMA": "0.5"}),
-        ("SOLVER.STEPS '(60, 80)'  A.B \"c d\"", {"SOLVER.STEPS": "(60, 80)", "A.B": "c d"}),
-        ("MODEL.WEIGHTS ''", {"MODEL.WEIGHTS": ""}),
-        ("A.B 1 A.B 2", {"A.B": "2"}),
-        ("A.B -1", {"A.B": "-1"}),
-    ],
+    ("script", "kept"), [("ymir_train.py", "stages"), ("/a/ymir_train.py", "stages"), ("ymir_infer.py", "images")]
 )
-def test_args_options_become_pairs(text: str, pairs: dict[str, str]):
-    assert parse_args_options(text).values == pairs
-
-
-@pytest.mark.parametrize(
-    ("text", "finding"),
-    [("A.B 'x", "close the quotation"), ("A.B", "has no value"), ("--eval-only", "--eval-only is not for this")],
-)
-def test_args_options_that_are_no_pairs(text: str, finding: str):
-    with pytest.raises(ConfigError, match=finding):
-        parse_args_options(text)
+def test_what_is_kept_of_an_interrupted_step(script: str, kept: str):
+    assert f"finished {kept} are kept" in resume_hint(script)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ymir_detectron2.evaluation.loss_curve import MOST_POINTS, LossCurve, LossHistory
+from ymir_detectron2.evaluation.loss_curve import MAX_POINTS, LossCurve, LossHistory
 
 
 def history_of(steps: int) -> LossHistory:
@@ -29,7 +29,7 @@ def test_a_long_run_keeps_every_second_then_every_fourth_step():
     curve = history_of(2001).curves()["loss_cls"]
     assert list(curve.steps) == list(range(1, 2002, 4))
     assert list(curve.values) == [1 / step for step in curve.steps]
-    assert len(history_of(90000).curves()["loss_cls"].steps) <= MOST_POINTS
+    assert len(history_of(90000).curves()["loss_cls"].steps) <= MAX_POINTS
 
 
 def test_a_history_goes_on_as_if_it_had_never_been_written_away():

@@ -1,4 +1,4 @@
-"""Losses by hand."""
+"""Losses, with expected values derived by hand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import math
 import pytest
 import torch
 
-from ymir_detectron2.retinanet.losses import ciou_loss, diou_loss, giou_loss, sigmoid_focal_loss, smooth_l1_loss
+from ymir_detectron2.retinanet.losses import (
+    ciou_loss,
+    diou_loss,
+    giou_loss,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
+)
 
 UNIT = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
 LN2 = math.log(2)
 
 
 @pytest.mark.parametrize(
-    ("target", "alpha", "gamma", "wanted"),
+    ("target", "alpha", "gamma", "expected"),
     [
         pytest.param(1.0, -1, 0.0, LN2, id="plain cross entropy at probability 1/2"),
         pytest.param(1.0, -1, 2.0, LN2 / 4, id="(1 - 1/2)^2 of it"),
@@ -22,26 +28,27 @@ LN2 = math.log(2)
         pytest.param(0.0, 0.25, 2.0, 3 * LN2 / 16, id="three quarters for a negative"),
     ],
 )
-def test_focal_loss_of_an_undecided_logit(target, alpha, gamma, wanted):
-    assert float(sigmoid_focal_loss(torch.zeros(1, 1), torch.tensor([[target]]), alpha, gamma)) == pytest.approx(wanted)
+def test_focal_loss_of_an_undecided_logit(target, alpha, gamma, expected):
+    loss = sigmoid_focal_loss(torch.zeros(1, 1), torch.tensor([[target]]), alpha, gamma)
+    assert float(loss) == pytest.approx(expected)
 
 
-def test_focal_loss_sums_and_forgives_the_easy_ones():
+def test_focal_loss_sums_and_discounts_easy_examples():
     logits = torch.tensor([[0.0, 20.0], [0.0, -20.0]])
     targets = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
     assert float(sigmoid_focal_loss(logits, targets, -1, 2.0)) == pytest.approx(2 * LN2 / 4, rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("beta", "wanted"),
+    ("beta", "expected"),
     [
         pytest.param(0.0, 0.5 + 2.0, id="plain distances"),
-        pytest.param(1.0, 0.5 * 0.5**2 / 1.0 + (2.0 - 0.5), id="0.5 lies in the round part, 2 does not"),
+        pytest.param(1.0, 0.5 * 0.5**2 / 1.0 + (2.0 - 0.5), id="0.5 is in the round part, 2 is not"),
     ],
 )
-def test_smooth_l1_is_round_below_beta(beta, wanted):
-    found, truth = torch.tensor([[0.5, 3.0]]), torch.tensor([[0.0, 5.0]])
-    assert float(smooth_l1_loss(found, truth, beta)) == pytest.approx(wanted)
+def test_smooth_l1_is_round_below_beta(beta, expected):
+    pred, target = torch.tensor([[0.5, 3.0]]), torch.tensor([[0.0, 5.0]])
+    assert float(smooth_l1_loss(pred, target, beta)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("loss", [giou_loss, diou_loss, ciou_loss])
@@ -69,7 +76,26 @@ def test_ciou_adds_the_difference_of_aspect():
 
 @pytest.mark.parametrize("loss", [giou_loss, diou_loss, ciou_loss])
 def test_box_losses_pull_on_boxes_that_do_not_touch(loss):
-    found = torch.tensor([[20.0, 0.0, 30.0, 10.0]], requires_grad=True)
-    loss(found, UNIT).backward()
-    assert torch.isfinite(found.grad).all()
-    assert float(found.grad[0, 0]) > 0  # moving left makes it smaller
+    pred = torch.tensor([[20.0, 0.0, 30.0, 10.0]], requires_grad=True)
+    loss(pred, UNIT).backward()
+    assert torch.isfinite(pred.grad).all()
+    assert float(pred.grad[0, 0]) > 0  # moving left makes it smaller
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_smooth_l1_has_a_finite_gradient_everywhere(beta):
+    pred = torch.tensor([[0.0, 1.0]], requires_grad=True)
+    smooth_l1_loss(pred, torch.zeros(1, 2), beta).backward()
+    assert pred.grad.tolist() == [[0.0, 1.0]]
+
+
+def test_class_weights_count_positive_targets_only():
+    logits, targets = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    weighted = sigmoid_focal_loss(logits, targets, -1, 0.0, torch.tensor([3.0, 1.0]))
+    assert float(weighted) == pytest.approx((3 + 1 + 1 + 1) * LN2)
+
+
+def test_losses_of_half_precision_are_float32():
+    halves = torch.zeros(1, 1, dtype=torch.bfloat16)
+    assert sigmoid_focal_loss(halves, torch.ones(1, 1), 0.25, 2.0).dtype == torch.float32
+    assert smooth_l1_loss(halves, halves, 0.1).dtype == torch.float32

@@ -1,162 +1,45 @@
-"""What holds for every mining algorithm, in one table, with a small real detector; and how they are chosen."""
+"""The table of mining algorithms: every entry names a class, and nothing else in the program names an algorithm."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.rectangle_detector import CLASS_NAMES, RED, ColourMaps, draw, drawn_set, find_rectangles, reordered
-from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.mining.algorithms import ALGORITHMS, UNREADABLE_SCORE, build_algorithm
-from ymir_detectron2.mining.cald_legacy import NOTHING_FOUND
+from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS
+from ymir_detectron2.mining.algorithms import Algorithm
 
-EACH = pytest.mark.parametrize("name", ALGORITHMS)
-PINNED = 0.17619180501331777
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+PACKAGE_DIR = PROJECT_DIR / "ymir_detectron2"
 
 
-def build(name: str, detect=find_rectangles, seed: int = 0, weights: str = ""):
-    return build_algorithm(name, detect=detect, seed=seed, class_names=CLASS_NAMES, class_distribution_scores=weights)
+@pytest.mark.parametrize("name", MINING_ALGORITHMS)
+def test_an_entry_names_an_algorithm(name: str):
+    entry = MINING_ALGORITHMS[name]
+    found = getattr(importlib.import_module(f"ymir_detectron2.{entry.module}"), entry.class_name)
+    assert issubclass(found, Algorithm)
 
 
-def scores_of(algorithm, names, images, *, chunk: int = 100, alter=lambda found: found) -> dict:
-    """Every picture as one part, `chunk` parts at a time, as the task does it."""
-    scores = {}
-    for start in range(0, len(names), chunk):
-        some, parts = names[start : start + chunk], images[start : start + chunk]
-        found = [alter(detections) for detections in find_rectangles(parts)]
-        readings = [None if algorithm.read is None else algorithm.read(ColourMaps(part)) for part in parts]
-        values = algorithm.part_values(some, parts, found, readings)
-        assert len(values) == len(parts)
-        scores.update({n: algorithm.score(n, f, [v]) for n, f, v in zip(some, found, values)})
-    return scores
+def test_names_order_and_needs():
+    assert [(name, entry.needs_images) for name, entry in MINING_ALGORITHMS.items()] == [
+        ("cald", True), ("cald_legacy", True), ("entropy", True), ("aldd", True), ("margin", True), ("random", False),
+    ]  # fmt: skip
 
 
-@EACH
-def test_order_of_candidates_does_not_change_a_score(name):
-    names, images = drawn_set(9)
-    forward = scores_of(build(name), names, images)
-    assert forward == scores_of(build(name), names[::-1], images[::-1])
-    assert len(set(forward.values())) > 5, "pictures differ"
+def test_the_table_is_read_without_torch_and_numpy():
+    code = "import ymir_detectron2.config.mining_algorithms, sys; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
+    assert not {"torch", "numpy"} & set(found.stdout.split())
 
 
-@EACH
-@pytest.mark.parametrize("chunk", [1, 2, 5])
-def test_chunks_and_other_pictures_in_them_do_not_change_a_score(name, chunk):
-    names, images = drawn_set(9)
-    together = scores_of(build(name), names, images)
-    assert scores_of(build(name), names, images, chunk=chunk) == together
-    assert scores_of(build(name), names[4:6], images[4:6]) == {n: together[n] for n in names[4:6]}
-
-
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "cald_legacy"])
-def test_order_and_copies_of_boxes_do_not_change_a_score(name):
-    """Except for cald_legacy, whose known defect this is: see test_mining_cald_legacy.py."""
-    names, images = drawn_set(9)
-
-    def scrambled(found):
-        return reordered(found, list(range(len(found)))[::-1] * 3)
-
-    def detect(views) -> list:
-        return [scrambled(found) for found in find_rectangles(views)]
-
-    expected = scores_of(build(name), names, images)
-    assert scores_of(build(name, detect), names, images, alter=scrambled) == pytest.approx(expected, abs=1e-12)
-
-
-def test_order_and_copies_change_the_score_of_the_legacy_formula():
-    names, images = drawn_set(9)
-    expected = scores_of(build("cald_legacy"), names, images)
-    twice = scores_of(build("cald_legacy"), names, images, alter=lambda f: reordered(f, [*range(len(f))] * 2))
-    backward = scores_of(build("cald_legacy"), names, images, alter=lambda f: reordered(f, [*range(len(f))][::-1]))
-    assert all(twice[n] > expected[n] for n in names[1:])
-    assert any(backward[n] != expected[n] for n in names)
-
-
-@EACH
-def test_same_seed_same_scores(name):
-    names, images = drawn_set(5)
-    assert scores_of(build(name, seed=3), names, images) == scores_of(build(name, seed=3), names, images)
-
-
-@EACH
-def test_readable_pictures_lie_above_those_that_are_not(name):
-    names, images = drawn_set(9)
-    assert min(scores_of(build(name), names, images).values()) > UNREADABLE_SCORE
-    assert UNREADABLE_SCORE < NOTHING_FOUND
-
-
-@EACH
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 60)])
-def test_smallest_pictures_get_a_score(name, height, width):
-    image = np.full((height, width, 3), [20, 20, 220], dtype=np.uint8)
-    assert np.isfinite(scores_of(build(name), ["a"], [image])["a"])
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("cald", 0.0), ("cald_legacy", -1.3), ("entropy", 0.0), ("margin", 0.0), ("aldd", 0.0)],
-)
-def test_picture_in_which_nothing_is_found(name, expected):
-    """For aldd the picture is even as well: no place contradicts its neighbours."""
-    assert scores_of(build(name), ["a"], [draw()])["a"] == pytest.approx(expected, abs=1e-6)
-
-
-def test_doubt_raises_the_score():
-    """A rectangle at 0.99 of full brightness against one near a half."""
-    clear, doubtful = draw((30, 30, 80, 70, RED, 254)), draw((30, 30, 80, 70, RED, 150))
-    for name in ("cald", "entropy", "margin"):
-        scores = scores_of(build(name), ["clear", "doubtful"], [clear, doubtful])
-        assert scores["doubtful"] > scores["clear"], name
-
-
-def test_chance_is_even_and_depends_on_base_name_and_seed():
-    chance, nothing = build("random"), find_rectangles([draw()])[0]
-    scores = [chance.score(f"in/{index}.jpg", nothing, []) for index in range(4000)]
-    assert np.histogram(scores, bins=10, range=(0, 1))[0] == pytest.approx([400] * 10, abs=100)  # 5 standard deviations
-    assert chance.score("elsewhere/7.jpg", nothing, []) == scores[7]
-    assert build("random", seed=1).score("in/7.jpg", nothing, []) != scores[7]
-    assert chance.score("a.jpg", nothing, []) == PINNED
-
-
-def test_only_aldd_reads_dense_outputs():
-    assert [name for name in ALGORITHMS if build(name).read is not None] == ["aldd"]
-
-
-def test_names_stand_in_the_order_of_the_document():
-    table = (Path(__file__).resolve().parents[2] / "docs" / "mining.md").read_text(encoding="utf-8").splitlines()
-    rows = table[next(i for i, line in enumerate(table) if line.startswith("| `mining_algorithm`")) + 2 :]
-    assert tuple(row.split("`")[1] for row in rows[: len(ALGORITHMS)]) == ALGORITHMS
-    assert ALGORITHMS == ("cald", "cald_legacy", "entropy", "aldd", "margin", "random")
-
-
-def test_unknown_name_is_an_error_that_names_the_choice():
-    with pytest.raises(
-        ConfigError, match=r"mining_algorithm: must be one of cald, cald_legacy, .*, found 'clad'"
-    ) as error:
-        build("clad")
-    assert error.value.code == 300001
-
-
-def test_class_weights_change_aldd_and_elsewhere_say_that_they_do_nothing(caplog):
-    names, images = drawn_set(3)
-    assert scores_of(build("aldd", weights="0,0,0"), names, images) == dict.fromkeys(names, 0.0)
-    assert not caplog.records
-    build("entropy", weights="0,0,0")
-    assert "class_distribution_scores has no effect with entropy" in caplog.text
-    with pytest.raises(ConfigError, match="class_distribution_scores"):
-        build("aldd", weights="a lot")
-
-
-def test_choosing_an_algorithm_needs_no_torch():
-    code = (
-        "import sys; from ymir_detectron2.mining.algorithms import build_algorithm as build;"
-        "[build(n, detect=list, seed=0, class_names=(), class_distribution_scores='') for n in"
-        " ('cald', 'cald_legacy', 'entropy', 'margin', 'random')]; print('torch' in sys.modules)"
-    )
-    project = Path(__file__).resolve().parents[2]
-    found = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+def test_no_algorithm_is_a_special_case_by_its_name():
+    """Whatever differs between algorithms is a column of the table or a property of the class."""
+    for file in PACKAGE_DIR.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                compared = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
+                assert not compared & set(MINING_ALGORITHMS), f"{file}:{node.lineno}"

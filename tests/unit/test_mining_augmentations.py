@@ -1,4 +1,4 @@
-"""The four views of a picture: the peers' numbers, boxes that stay on their objects, and the smallest pictures."""
+"""CALD's augmentations: the peers' numbers, boxes that stay on their objects, and the smallest images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def picture(height: int, width: int, box=None) -> np.ndarray:
-    """A black picture with one white rectangle."""
+def image(height: int, width: int, box=None) -> np.ndarray:
+    """A black image with one white rectangle."""
     image = np.zeros((height, width, 3), dtype=np.uint8)
     if box is not None:
         x1, y1, x2, y2 = box
@@ -57,17 +57,17 @@ def test_rotation_matrix_equals_the_peers(height, width):
 def test_rotated_boxes_equal_the_peers():
     golden = np.array(GOLDEN["rotate5_boxes_h100_w200_float"])
     assert rotate_boxes(BOXES, rotation_matrix(100, 200, 5.0)) == pytest.approx(golden, abs=1e-5)
-    assert rotate(picture(100, 200), BOXES, rng())[1] == pytest.approx(golden, abs=1e-5)
+    assert rotate(image(100, 200), BOXES, rng())[1] == pytest.approx(golden, abs=1e-5)
 
 
 def test_flipped_boxes_equal_the_peers():
-    assert flip(picture(100, 200), BOXES, rng())[1].tolist() == GOLDEN["flip_boxes_w200"]
+    assert flip(image(100, 200), BOXES, rng())[1].tolist() == GOLDEN["flip_boxes_w200"]
 
 
-def test_boxes_of_the_smaller_picture_equal_the_peers():
-    """The picture is really smaller, where theirs keeps the old canvas."""
-    view, boxes = resize(picture(100, 200), BOXES, rng())
-    assert view.shape == (80, 160, 3)
+def test_boxes_of_the_smaller_image_equal_the_peers():
+    """The image is really smaller, where theirs keeps the old canvas."""
+    augmented, boxes = resize(image(100, 200), BOXES, rng())
+    assert augmented.shape == (80, 160, 3)
     assert boxes == pytest.approx(np.array(GOLDEN["resize0.8_boxes"]), abs=1e-12)
 
 
@@ -75,31 +75,31 @@ def test_boxes_of_the_smaller_picture_equal_the_peers():
 @pytest.mark.parametrize("augment", [flip, resize], ids=["flip", "resize"])
 def test_upright_boxes_stay_on_their_objects(augment, height, width):
     box = [11, 23, 57, 61]
-    view, boxes = augment(picture(height, width, box), np.array([box]), rng())
-    assert boxes[0] == pytest.approx(white_box(view), abs=0.6)
+    augmented, boxes = augment(image(height, width, box), np.array([box]), rng())
+    assert boxes[0] == pytest.approx(white_box(augmented), abs=0.6)
 
 
 @pytest.mark.parametrize(("height", "width"), [(97, 131), (131, 97), (64, 64)])
-def test_rotated_box_lies_around_its_object(height, width):
+def test_rotated_box_is_around_its_object(height, width):
     """The box is around the corners of the old box: half a pixel for the grid, half for the blurred edge."""
     box = [20, 23, 57, 55]
-    view, boxes = rotate(picture(height, width, box), np.array([box]), rng())
-    assert boxes[0] == pytest.approx(white_box(view), abs=1.0)
+    augmented, boxes = rotate(image(height, width, box), np.array([box]), rng())
+    assert boxes[0] == pytest.approx(white_box(augmented), abs=1.0)
 
 
-def test_box_that_leaves_the_picture_is_clamped():
+def test_box_that_leaves_the_image_is_clamped():
     """The upper left corner of 640 x 480 goes to x = -19.7, y = 28.8."""
     corner = np.array([[0, 0, 10, 10]])
     assert rotate_boxes(corner, rotation_matrix(480, 640, 5.0))[0, 2] < 0
-    view, boxes = rotate(picture(480, 640), corner, rng())
-    assert view.shape == (480, 640, 3)
+    augmented, boxes = rotate(image(480, 640), corner, rng())
+    assert augmented.shape == (480, 640, 3)
     assert boxes[0, [0, 2]].tolist() == [0.0, 0.0]
 
 
-def test_flip_twice_is_the_same_picture():
+def test_flip_twice_is_the_same_image():
     image = rng().integers(0, 256, size=(7, 5, 3), dtype=np.uint8)
-    view, boxes = flip(*flip(image, np.array([[1, 2, 3, 4]]), rng()), rng())
-    assert np.array_equal(view, image)
+    augmented, boxes = flip(*flip(image, np.array([[1, 2, 3, 4]]), rng()), rng())
+    assert np.array_equal(augmented, image)
     assert boxes.tolist() == [[1, 2, 3, 4]]
     assert flip_boxes(np.zeros((0, 4)), 5).shape == (0, 4)
 
@@ -109,7 +109,7 @@ def test_flip_twice_is_the_same_picture():
     [
         pytest.param([0, 0, 5, 10], [0, 0, 10, 10], 0.5, id="50 / 100"),
         pytest.param([8, 8, 20, 20], [0, 0, 10, 10], 0.04, id="2 * 2 / 100"),
-        pytest.param([10, 0, 20, 10], [0, 0, 10, 10], 0.0, id="beside"),
+        pytest.param([10, 0, 20, 10], [0, 0, 10, 10], 0.0, id="next to it"),
         pytest.param([0, 0, 9, 9], [3, 3, 3, 8], 0.0, id="box without area"),
         pytest.param([4, 4, 4, 9], [0, 0, 10, 10], 0.0, id="empty hole"),
     ],
@@ -120,10 +120,10 @@ def test_covered_fraction_by_hand(hole, box, expected):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_holes_cover_a_part_of_a_box_but_not_most_of_it(seed):
-    """One hole covers 0.1 to 0.4 of the box, so two cover 0.1 to 0.8; each is at most 0.2 x 0.2 of the picture."""
+    """One hole covers 0.1 to 0.4 of the box, so two cover 0.1 to 0.8; each is at most 0.2 x 0.2 of the image."""
     image, box = np.full((100, 120, 3), 255, dtype=np.uint8), [40, 30, 70, 60]
-    view, boxes = cutout(image, np.array([box]), rng(seed))
-    black = (view == 0).all(axis=2)
+    augmented, boxes = cutout(image, np.array([box]), rng(seed))
+    black = (augmented == 0).all(axis=2)
     assert boxes.tolist() == [box]
     assert 0.1 <= black[30:60, 40:70].mean() <= 0.8
     assert black.sum() <= 2 * (21 * 25)
@@ -137,7 +137,7 @@ def test_holes_are_those_of_the_random_numbers():
 
 
 def test_first_two_holes_that_fit_are_cut():
-    """Drawn one number after the other: height and width as shares from .05 to .2, then the room above and beside."""
+    """Drawn one number after the other: height and width as shares from .05 to .2, then the place."""
     box, numbers = np.array([[40, 30, 70, 60]]), rng(4)
     expected = []
     while len(expected) < 2:
@@ -151,42 +151,42 @@ def test_first_two_holes_that_fit_are_cut():
 
 
 def test_hole_that_fits_no_box_is_not_cut():
-    """A box over the whole picture: no hole of 0.2 x 0.2 = 0.04 of it covers a tenth."""
+    """A box over the whole image: no hole of 0.2 x 0.2 = 0.04 of it covers a tenth."""
     image = np.full((50, 50, 3), 255, dtype=np.uint8)
     assert cutout(image, np.array([[0, 0, 50, 50]]), rng())[0] is image
 
 
 @EACH
-def test_picture_without_boxes_has_views_without_boxes(augmentation):
-    image = picture(30, 40, [5, 5, 10, 10])
-    view, boxes = augmentation.apply(image, np.zeros((0, 4), dtype=np.float32), rng())
+def test_image_without_boxes_stays_without_boxes(augmentation):
+    plain = image(30, 40, [5, 5, 10, 10])
+    augmented, boxes = augmentation.apply(plain, np.zeros((0, 4), dtype=np.float32), rng())
     assert boxes.shape == (0, 4)
-    assert view.dtype == np.uint8
-    assert view.ndim == 3
+    assert augmented.dtype == np.uint8
+    assert augmented.ndim == 3
     if augmentation.name == "cutout":
-        assert view is image
+        assert augmented is plain
 
 
 @EACH
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (2, 3)])
-def test_smallest_pictures_have_views(augmentation, height, width):
+def test_smallest_images_can_be_augmented(augmentation, height, width):
     image = np.full((height, width, 3), 200, dtype=np.uint8)
-    view, boxes = augmentation.apply(image, np.array([[0, 0, width, height]], dtype=np.float32), rng())
-    assert min(view.shape[:2]) >= 1
-    assert view.shape[2] == 3
+    augmented, boxes = augmentation.apply(image, np.array([[0, 0, width, height]], dtype=np.float32), rng())
+    assert min(augmented.shape[:2]) >= 1
+    assert augmented.shape[2] == 3
     assert np.isfinite(boxes).all()
     assert (boxes >= 0).all()
-    assert (boxes[:, [2, 3]] <= [view.shape[1], view.shape[0]]).all()
+    assert (boxes[:, [2, 3]] <= [augmented.shape[1], augmented.shape[0]]).all()
 
 
 @EACH
-def test_views_are_contiguous_and_leave_the_picture_as_it_was(augmentation):
-    """A view goes to torch.from_numpy, which refuses negative strides."""
+def test_augmented_images_are_contiguous_and_leave_the_image_as_it_was(augmentation):
+    """They go to torch.from_numpy, which refuses negative strides."""
     image = np.full((60, 80, 3), 255, dtype=np.uint8)
     boxes = np.array([[20, 20, 40, 40]], dtype=np.float32)
     before = image.copy(), boxes.copy()
     image.setflags(write=False)
-    view, _ = augmentation.apply(image, boxes, rng())
-    assert view.flags.c_contiguous
+    augmented, _ = augmentation.apply(image, boxes, rng())
+    assert augmented.flags.c_contiguous
     assert np.array_equal(image, before[0])
     assert np.array_equal(boxes, before[1])

@@ -1,4 +1,4 @@
-"""result.tsv: sorted as in memory, however many candidates there are, and nothing left beside it."""
+"""result.tsv: sorted as in memory for any number of candidates, without temporary files left behind."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_many_scores_are_sorted_as_in_memory(tmp_path: Path, count: int):
     assert lines_of(tmp_path, iter(scores)) == expected
 
 
-def test_scores_that_look_equal_in_the_file_keep_their_order(tmp_path: Path):
+def test_scores_that_are_equal_in_six_decimals_keep_their_order(tmp_path: Path):
     scores = [("a", 0.1), *((f"n{number:06d}", -1.0) for number in range(60_000)), ("b", 0.1 + 1e-15)]
     assert lines_of(tmp_path, scores)[:3] == [b"b\t0.100000\n", b"a\t0.100000\n", b"n000000\t-1.000000\n"]
 
 
-def test_names_come_out_as_their_own_bytes(tmp_path: Path):
+def test_names_are_written_as_their_own_bytes(tmp_path: Path):
     odd = ["/in/caf\udce9.jpg", "/in/a\u2028b.jpg", '/in/ü "x".jpg', "/in/-0.jpg"]
     scores = [(name, -0.0) for name in odd] + [(f"{number:05d}", -2.0) for number in range(50_000)]
-    found = lines_of(tmp_path, scores)[:4]
-    assert found == [f"{name}\t-0.000000\n".encode("utf-8", "surrogateescape") for name in sorted(odd)]
+    first = lines_of(tmp_path, scores)[:4]
+    assert first == [f"{name}\t-0.000000\n".encode("utf-8", "surrogateescape") for name in sorted(odd)]
 
 
-def test_what_fails_while_scores_come_in_leaves_the_old_file_and_no_other(tmp_path: Path):
+def test_an_error_in_the_scores_leaves_the_old_file_and_no_other(tmp_path: Path):
     def broken() -> Iterator[tuple[str, float]]:
         yield from ((f"{number}", 0.0) for number in range(120_000))
         raise ZeroDivisionError
@@ -68,4 +68,4 @@ def test_a_disk_that_the_runs_fill_up(tmp_path: Path):
         with pytest.raises(StorageError, match=r"result.tsv: cannot be written .* the disk is full"):
             write_mining_result(folder / "result.tsv", ((f"/in/{number:050d}", 0.0) for number in range(60_000)))
         assert list(folder.iterdir()) == []
-        assert (folder / "verdict").write_bytes(b"x" * 900_000) == 900_000, "the space of the runs is free again"
+        assert (folder / "report").write_bytes(b"x" * 900_000) == 900_000, "the space of the sorted runs is free again"

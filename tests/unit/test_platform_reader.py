@@ -262,7 +262,7 @@ def write_detection(folder: Path, entry: Any, name: str = "1aa.jpg") -> Path:
 
 
 def judge(path: Path, release: str = "2.5.0") -> int:
-    """Number of boxes that the platform shows for the one picture."""
+    """Number of boxes that the platform shows for the one image."""
     return len(read_infer_result(path, ["/in/assets/aa/1aa.jpg"], ["cat", "dog"], release)["1aa.jpg"])
 
 
@@ -303,10 +303,10 @@ def changed_box(**changes: Any) -> dict[str, Any]:
         ),
         pytest.param({"annotations": [{"class_name": "cat", "score": 0.5}]}, RELEASES, id="no box"),
         pytest.param({"annotations": {"0": BOX}}, ("1.1.0", "2.5.0"), id="mapping for a list"),
-        pytest.param([BOX], RELEASES, id="list for a picture"),
+        pytest.param([BOX], RELEASES, id="list for an image"),
     ],
 )
-def test_picture_that_breaks_the_result_is_refused(tmp_path: Path, entry: Any, releases: list[str]) -> None:
+def test_image_that_breaks_the_result_is_refused(tmp_path: Path, entry: Any, releases: list[str]) -> None:
     path = write_detection(tmp_path, entry)
     for release in releases:
         with pytest.raises(PlatformRefusal):
@@ -347,7 +347,7 @@ def test_infer_file_without_a_detection_mapping_is_refused(tmp_path: Path, text:
         judge(tmp_path / "infer-result.json")
 
 
-def test_missing_picture_is_accepted_by_the_platform_and_refused_by_the_verifier(tmp_path: Path) -> None:
+def test_missing_image_is_accepted_by_the_platform_and_refused_by_the_verifier(tmp_path: Path) -> None:
     (tmp_path / "monitor.txt").write_text("t\t1\t1.0\t2\n")
     path = tmp_path / "infer-result.json"
     path.write_text('{"detection": {}}')

@@ -1,4 +1,4 @@
-"""The table of the recipes, the journal that outlives a stop, and the recipes themselves."""
+"""The table of the training recipes, and the document that it goes into."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.recipe_report import END, START, Training, format_table, put_into
-from benchmarks.training_recipe import RECIPES, Journal
-from ymir_detectron2.args_options import parse_args_options
-from ymir_detectron2.retinanet.config import Config
-from ymir_detectron2.settings import TrainSettings, read_settings
 
 
 def training(recipe: str, seed: int, ap50: float, failure: str = "") -> Training:
@@ -44,29 +40,6 @@ def test_the_table_goes_between_the_markers_and_nothing_else_changes(tmp_path: P
     document.write_text(f"{END} {START}")
     with pytest.raises(ValueError, match="are missing"):
         put_into(document, "new\n")
-
-
-def test_a_journal_goes_on_after_a_line_that_was_cut(tmp_path: Path):
-    file = tmp_path / "trainings.jsonl"
-    journal = Journal(file)
-    journal.add(TRAININGS[0])
-    journal.add(TRAININGS[2])
-    file.write_text(file.read_text()[:-5])
-    again = Journal(file)
-    assert again.trainings == [TRAININGS[0]]
-    assert again.has("ours", 0)
-    assert not again.has("other", 0)
-    again.add(TRAININGS[2])
-    assert Journal(file).trainings == [TRAININGS[0], TRAININGS[2]]
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_is_one_that_a_form_accepts(recipe: str):
-    form = dict(RECIPES[recipe])
-    values = parse_args_options(str(form.get("args_options", ""))).values
-    Config.default().merged(values, "args_options")
-    assert set(form) <= set(vars(TrainSettings()))
-    read_settings(TrainSettings, form)
 
 
 def test_the_document_has_a_place_for_the_table():

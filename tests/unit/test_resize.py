@@ -29,14 +29,14 @@ def test_enlarging_is_bilinear_between_pixel_centres():
 
 
 def test_shrinking_averages_what_lies_under_a_pixel():
-    picture = np.zeros((8, 8, 3), dtype=np.uint8)
-    picture[:, 4:] = 200
-    small = resize_image(picture, (1, 2))
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    image[:, 4:] = 200
+    small = resize_image(image, (1, 2))
     assert small.shape == (1, 2, 3)
     assert small[0, 0, 0] < 50
     assert small[0, 1, 0] > 150
 
 
-def test_a_picture_of_the_right_size_is_not_touched():
-    picture = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
-    assert resize_image(picture, (3, 3)) is picture
+def test_a_image_of_the_right_size_is_not_touched():
+    image = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    assert resize_image(image, (3, 3)) is image

@@ -1,1 +1,4 @@
-"""The files that YMIR hands to an executor and reads back, every release from 1.1.0 to 2.5.0. Knows no torch."""
+"""The files that YMIR passes to an executor and reads back, for every release from 1.1.0 to 2.5.0.
+
+Imports neither torch nor NumPy, so that a failure to import them can be reported.
+"""

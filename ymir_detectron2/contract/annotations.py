@@ -1,10 +1,12 @@
-"""Annotation files of one picture, told apart by their content, not by `export_format`.
+"""Annotation files: the ground-truth boxes of one image, one file per image.
 
     ark, 5 columns (YMIR 1.1):   0, 10, 7, 29, 21
     ark, 7 columns (>= 1.2):     0, 9, 7, 28, 21, -1.0, 0.0       class, x1, y1, x2, y2, quality, angle
     voc:                         <annotation> ... <object><name>cat</name><bndbox>...</bndbox></object>
 
-Corners are inclusive: x2 = x + w - 1 (contract, 1.5). Here, once, they become continuous: x2 exclusive.
+The format is recognised by the content of the file: `export_format` is ignored by YMIR 1.1, has another default in
+other releases, and can be edited in the web form. Corners in the files are inclusive (x2 = x + w - 1); this module is
+the only place where they become continuous, x2 exclusive.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence
 
 from ..errors import DatasetError
-from .findings import Findings
+from .data_issues import DataIssues
 from .task import class_key
 
 
 class Box(NamedTuple):
-    """One labelled object, in pixels of the upright picture, x2 and y2 exclusive; not yet clipped."""
+    """One ground-truth box in pixels of the upright image, x2 and y2 exclusive; not clipped to the image yet."""
 
     class_id: int
     x1: float
@@ -29,21 +31,23 @@ class Box(NamedTuple):
 
 
 class AnnotationReader:
-    """Reads annotation files for one list of class names, and counts what it cannot use."""
+    """Reads annotation files for one list of class names and counts what it skips."""
 
-    def __init__(self, class_names: Sequence[str], findings: Findings) -> None:
+    def __init__(self, class_names: Sequence[str], issues: DataIssues) -> None:
         self._num_classes = len(class_names)
         self._class_ids: Mapping[str, int] = {class_key(name): index for index, name in enumerate(class_names)}
-        self._findings = findings
+        self._issues = issues
 
     def read(self, path: Path) -> list[tuple[str, Box]]:
-        """The objects of one file, each with the place where it stands (`path:line`).
+        """Return the boxes of one file, each with its location (`path:line`) for messages.
+
+        A line or object that cannot be used is skipped and counted. An empty file is an image without objects.
 
         Raises:
-            DatasetError: the file is of a kind that this executor cannot read, so that all its siblings are too.
+            DatasetError: the file has a format that this executor cannot read; all files of the set then have it.
             OSError: the file cannot be read.
         """
-        # utf-8-sig decodes with a slow incremental decoder; 100,000 small files feel it
+        # not encoding="utf-8-sig": its incremental decoder is slow, which 100,000 small files make noticeable
         text = path.read_bytes().decode("utf-8", errors="replace").lstrip("\ufeff")
         start = text.lstrip()[:1]
         if start == "<":
@@ -61,35 +65,39 @@ class AnnotationReader:
             columns = line.split(",")
             try:
                 class_id = int(columns[0])
+                # quality and angle are ignored; unpacking raises ValueError for fewer than four corners
                 x1, y1, x2, y2 = map(float, columns[1:5])
             except ValueError:
-                self._findings.add("annotation line that is not 'class, x1, y1, x2, y2'", f"{place}: {line.strip()!r}")
+                self._issues.add("annotation line that is not 'class, x1, y1, x2, y2'", f"{place}: {line.strip()!r}")
                 continue
+            # checked here, because -1 would silently index the last class
             if not 0 <= class_id < self._num_classes:
-                self._findings.add("object of an unknown class", f"{place}: {line.strip()!r}")
+                self._issues.add("object of an unknown class", f"{place}: {line.strip()!r}")
                 continue
-            boxes.append((place, Box(class_id, x1, y1, x2 + 1, y2 + 1)))
+            boxes.append((place, Box(class_id, x1, y1, x2 + 1, y2 + 1)))  # inclusive -> exclusive
         return boxes
 
     def _read_voc(self, path: Path, text: str) -> list[tuple[str, Box]]:
         try:
             root = ElementTree.fromstring(text)  # noqa: S314 - expat limits entity expansion since 2.4.1
         except ElementTree.ParseError as error:
-            self._findings.add("annotation file that is no valid XML", f"{path}: {error}")
+            self._issues.add("annotation file that is no valid XML", f"{path}: {error}")
             return []
         boxes = []
         for number, item in enumerate(root.iter("object"), start=1):
             place = f"{path}: object {number}"
+            # unlike ark lines, VOC objects name their class; the platform compares names without case
             name = item.findtext("name") or ""
             corners = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
             class_id = self._class_ids.get(class_key(name))
             if class_id is None:
-                self._findings.add("object of an unknown class", f"{place}: {name!r}")
+                self._issues.add("object of an unknown class", f"{place}: {name!r}")
                 continue
             try:
+                # the platform writes no <bndbox> for a box of zero width or height: float("") raises ValueError
                 x1, y1, x2, y2 = (float(corner or "") for corner in corners)
             except ValueError:
-                self._findings.add("object without a readable box", f"{place}: {corners}")
+                self._issues.add("object without a readable box", f"{place}: {corners}")
                 continue
-            boxes.append((place, Box(class_id, x1, y1, x2 + 1, y2 + 1)))
+            boxes.append((place, Box(class_id, x1, y1, x2 + 1, y2 + 1)))  # inclusive -> exclusive
         return boxes

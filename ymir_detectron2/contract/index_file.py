@@ -1,10 +1,10 @@
-"""Index files: which pictures belong to a set, one per line.
+"""Index files: the images of a set, one per line.
 
     train-index.tsv, val-index.tsv:  /in/assets/17/8e5f.jpg \\t /in/annotations/17/8e5f.txt
     candidate-index.tsv:             /in/assets/17/8e5f.jpg
 
-Paths may hold blanks and `/./`. The order of lines is that of a hash map and differs from run to run (contract, 1.5).
-A training set is read whole (`read_index`); candidates may be a million, see `dataset/candidates.py`.
+Paths may contain blanks and `/./` (YMIR 1.1 writes `/in/assets/./17/8e5f.jpeg`). A training set is read whole
+(`read_index`); candidates may be a million, so `dataset/candidates.py` keeps only the offsets of their lines.
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ from pathlib import Path
 from typing import BinaryIO, Iterable, Iterator, NamedTuple
 
 from ..errors import DatasetError
-from .findings import Findings
+from .data_issues import DataIssues
 from .paths import PathMap
 
-LISTED_TWICE = "picture listed twice"
-_WITHOUT_PICTURE = "index line without a picture"
+LISTED_TWICE = "image listed twice"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class IndexEntry(NamedTuple):
-    """One picture of a set."""
+    """One image of a set."""
 
     asset: str
-    """The picture as the platform writes it: results must name it so."""
+    """The image path as the platform writes it: results must use the same one."""
     image_path: Path
     annotation_path: Path | None
-    """None: the picture is listed without annotations."""
+    """None: the image is listed without annotations."""
 
 
 class IndexLine(NamedTuple):
-    """One line that names a picture, as it stands in the file."""
+    """One line that names an image, with container paths."""
 
     number: int
-    """From 1 on; lines without a picture count."""
+    """1-based; lines without an image count."""
     offset: int
     """Of its first byte in the file."""
     asset: str
@@ -44,28 +43,30 @@ class IndexLine(NamedTuple):
     """'' where there is none."""
 
     def entry(self, paths: PathMap) -> IndexEntry:
-        """The line with real paths."""
+        """Return the line with real paths."""
         annotation_path = paths.resolve(self.annotation) if self.annotation else None
         return IndexEntry(self.asset, paths.resolve(self.asset), annotation_path)
 
 
-def read_index(path: Path | None, paths: PathMap, findings: Findings, role: str) -> list[IndexEntry]:
-    """Read an index file in its own order, every picture once.
+def read_index(path: Path | None, paths: PathMap, issues: DataIssues, role: str) -> list[IndexEntry]:
+    """Read an index file in file order, every image once.
 
     Args:
         path: the index file; None when env.yaml names none.
+        issues: counts lines without an image and images that are listed twice.
         role: what the set is for, e.g. "training", for the message.
 
     Raises:
-        DatasetError: no such file, or no picture in it.
+        DatasetError: no such file, or no image in it.
     """
     path = require_index(path, role)
     entries, seen = [], set()
     with open_index(path, role) as file:
-        for line in index_lines(file, path, findings):
+        for line in index_lines(file, path, issues):
             entry = line.entry(paths)
+            # by real path: /in/assets/./17/a.jpg and /in/assets/17/a.jpg are one image
             if entry.image_path in seen:
-                findings.add(LISTED_TWICE, f"{path}:{line.number}: {line.asset}")
+                issues.add(LISTED_TWICE, f"{path}:{line.number}: {line.asset}")
                 continue
             seen.add(entry.image_path)
             entries.append(entry)
@@ -75,7 +76,7 @@ def read_index(path: Path | None, paths: PathMap, findings: Findings, role: str)
 
 
 def require_index(path: Path | None, role: str) -> Path:
-    """The path itself; DatasetError when env.yaml names none."""
+    """Return `path`; raise DatasetError when env.yaml names none."""
     if path is None:
         raise DatasetError(f"env.yaml names no {role} index file; start the task with a {role} set")
     return path
@@ -83,7 +84,7 @@ def require_index(path: Path | None, role: str) -> Path:
 
 @contextmanager
 def open_index(path: Path, role: str) -> Iterator[BinaryIO]:
-    """Open an index file as bytes; a failure to open or to read it is a DatasetError."""
+    """Open an index file as bytes; failing to open or to read it raises DatasetError."""
     try:
         with path.open("rb") as file:
             yield file
@@ -91,28 +92,30 @@ def open_index(path: Path, role: str) -> Iterator[BinaryIO]:
         raise DatasetError(f"{path}: the {role} index cannot be read ({error.strerror}); create it") from error
 
 
-def index_lines(file: Iterable[bytes], path: Path, findings: Findings) -> Iterator[IndexLine]:
-    """The lines of an index file that name a picture, in order, one at a time.
+def index_lines(file: Iterable[bytes], path: Path, issues: DataIssues) -> Iterator[IndexLine]:
+    """Yield the lines of an index file that name an image, in file order.
 
     Args:
-        file: open for reading bytes, at its beginning.
-        path: its name, for findings.
+        file: opened for reading bytes, positioned at its start.
+        path: its name, for messages.
+        issues: counts lines with text but without an image.
     """
     for number, (offset, line) in enumerate(_lines(file), start=1):
         asset, annotation = _columns(line)
         if asset:
             yield IndexLine(number, offset, asset, annotation)
-        elif _text(line).strip():
-            findings.add(_WITHOUT_PICTURE, f"{path}:{number}: {_text(line)!r}")
+        elif _decode(line).strip():
+            issues.add("index line without an image", f"{path}:{number}: {_decode(line)!r}")
 
 
 def line_at(file: BinaryIO, offset: int) -> IndexLine:
-    """The line that begins at `offset`, as `index_lines` gave it; its number is not known any more: 0.
+    """Return the line that begins at `offset`, as `index_lines` gave it, except that its number is 0 (not known).
 
     Raises:
-        DatasetError: there is none; somebody has written into the file.
+        DatasetError: no line with an image begins there; the file has been changed in the meantime.
     """
     file.seek(offset)
+    # readline ends at \n only; the file may use \r
     asset, annotation = _columns(b"".join(file.readline().splitlines()[:1]))
     if not asset:
         raise DatasetError(f"{file.name}: has changed since it was first read; start the task again")
@@ -120,33 +123,35 @@ def line_at(file: BinaryIO, offset: int) -> IndexLine:
 
 
 def empty_index(path: Path, role: str) -> DatasetError:
-    """What is said about an index file that names no picture."""
+    """Build the error for an index file that names no image."""
+    # releases differ in what they make of an unknown export_format; several write index files without a line
     return DatasetError(
-        f"{path}: the {role} set is empty; choose a {role} set with pictures, and for training leave"
+        f"{path}: the {role} set is empty; choose a {role} set with images, and for training leave"
         " export_format at 'ark:raw' (other values make YMIR write empty index files)"
     )
 
 
 def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of every line, without its end, which may be that of any system."""
+    """Yield byte offset and content of every line, without its line end: \\n, \\r\\n or \\r."""
     offset = 0
     for raw in file:
         start = offset
         offset += len(raw)
-        if start == 0 and raw.startswith(_BYTE_ORDER_MARK):
+        if start == 0 and raw.startswith(_BYTE_ORDER_MARK):  # Windows editors write one
             start = len(_BYTE_ORDER_MARK)
             raw = raw[start:]
-        for line in raw.splitlines(keepends=True):  # of bytes: only at \n, \r and \r\n
+        # bytes.splitlines splits at \n, \r and \r\n only; str.splitlines would also split at U+2028 in a file name
+        for line in raw.splitlines(keepends=True):
             yield start, line.rstrip(b"\r\n")
             start += len(line)
 
 
 def _columns(line: bytes) -> tuple[str, str]:
-    """Picture and annotation of a line; '' for what is not there."""
-    asset, _, rest = _text(line).partition("\t")
-    return asset.strip(), rest.partition("\t")[0].strip() if rest else ""
+    """Split a line into image and annotation; '' for a column that is missing. Further columns are ignored."""
+    asset, _, rest = _decode(line).partition("\t")
+    return asset.strip(), rest.partition("\t")[0].strip()
 
 
-def _text(line: bytes) -> str:
-    # surrogateescape: a file name is bytes, and one that is no UTF-8 still has to be found
+def _decode(line: bytes) -> str:
+    # file names on Linux are bytes, in any encoding: surrogateescape keeps them, so that the file can be opened
     return line.decode("utf-8", "surrogateescape")

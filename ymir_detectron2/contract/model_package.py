@@ -1,9 +1,9 @@
-"""The model that a task starts from: weights, their config.yaml, and the class names they were trained for.
+"""The trained model that a task starts from: weights, their config.yaml, and the class names they were trained for.
 
     YMIR 1.1, 1.2:    /in/models/<file>                     listed in pretrained_model_params or model_params_path
     YMIR >= 1.3:      /in/models/<stage>/<file>             likewise
     all versions:     /in/models/ymir-info.yaml             executor_config.class_names, best_stage_name
-    the verifier:     every file of /out/models at the top, result.yaml among them
+    the verifier:     all files of /out/models in /in/models, result.yaml among them
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ..errors import ConfigError, ModelError, briefly
-from .task import Task, load_yaml_mapping
+from ..yaml_file import load_yaml_mapping
+from .task import Task
 
 WEIGHT_SUFFIXES = (".pth", ".pkl")
 CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -23,44 +24,44 @@ _DAMAGED = "the model package is damaged; export or train it again"
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """Where one trained model lies."""
+    """The files of one trained model."""
 
     weights: Path
     config: Path | None
-    """detectron2 configuration beside the weights; None where only weights were given."""
+    """detectron2 configuration that belongs to the weights; None where only weights were given."""
     class_names: tuple[str, ...] | None
-    """As ymir-info.yaml tells them; the checkpoint itself may know better."""
+    """From ymir-info.yaml. Class names in the checkpoint itself take precedence."""
     source: str
-    """Which key named it, for the log."""
+    """The config.yaml key that names the model, for the log."""
 
 
 def find_model_package(task: Task, key: str) -> ModelPackage | None:
-    """The model that `key` of config.yaml names, or None where the key is absent or empty.
+    """Return the model that `key` of config.yaml names, or None where the key is absent or empty.
 
     Args:
+        task: the task whose config.yaml holds the key.
         key: "pretrained_model_params" (training) or "model_params_path" (mining, inference).
 
     Raises:
         ConfigError: the key does not hold a list of paths.
         ModelError: files are named, but none of them is a weight file, or several are and nothing says which is best.
     """
-    paths = [task.paths.resolve(path) for path in _listed(task.config.get(key) or [], key)]
-    if not paths:
-        return None
-    weights = _choose_weights(paths, key, task.input_models_dir)
-    return ModelPackage(
-        weights=weights,
-        config=_choose_config(weights, paths),
-        class_names=_trained_class_names(task.input_models_dir / "ymir-info.yaml"),
-        source=key,
-    )
-
-
-def _listed(value: Any, key: str) -> list[str]:
+    value = task.config.get(key) or []
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"config.yaml: {key} must be a list of paths, found {briefly(value)}; choose the model again")
-    return names
+    paths = [task.paths.resolve(name) for name in names]
+    if not paths:
+        return None
+    weights = _choose_weights(paths, key, task.input_models_dir)
+    # our own stages always have a config.yaml next to the weights; other names only count when the task lists them
+    configs = [weights.with_name("config.yaml"), *(path for path in paths if path.suffix in CONFIG_SUFFIXES)]
+    return ModelPackage(
+        weights=weights,
+        config=next((path for path in configs if path.is_file() and path.name not in _NOT_CONFIGS), None),
+        class_names=_trained_class_names(task.input_models_dir / "ymir-info.yaml"),
+        source=key,
+    )
 
 
 def _trained_class_names(info_file: Path) -> tuple[str, ...] | None:
@@ -68,10 +69,12 @@ def _trained_class_names(info_file: Path) -> tuple[str, ...] | None:
     names = config.get("class_names") or [] if isinstance(config, dict) else config
     if not isinstance(names, list):
         raise ModelError(f"{info_file}: executor_config tells no class_names; {_DAMAGED}")
+    # str: YAML reads a class called 7 or no as a number or a boolean
     return tuple(str(name) for name in names) or None
 
 
 def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
+    # the platform passes the files of one stage, the verifier those of all stages
     candidates = sorted(path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
     if not candidates:
         named = ", ".join(str(path) for path in paths)
@@ -80,6 +83,7 @@ def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
         return candidates[0]
     best_name = _best_stage_name([models_dir, *{path.parent for path in candidates}])
     for path in candidates:
+        # flat files bear the name of their stage; in stage folders the folder does
         if best_name and best_name in (path.stem, path.parent.name):
             return path
     named = ", ".join(str(path) for path in candidates)
@@ -87,7 +91,7 @@ def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
 
 
 def _best_stage_name(folders: list[Path]) -> str | None:
-    """What the training run said was best. The age of a file says nothing: unpacking sets it anew."""
+    """Return the best stage of the training run. File times are no help: unpacking resets them."""
     for folder in folders:
         for name in ("ymir-info.yaml", "result.yaml"):
             content = _read_if_there(folder / name)
@@ -98,11 +102,6 @@ def _best_stage_name(folders: list[Path]) -> str | None:
                 if Path(str(file)).suffix in WEIGHT_SUFFIXES:
                     return Path(str(file)).stem
     return None
-
-
-def _choose_config(weights: Path, paths: list[Path]) -> Path | None:
-    beside = [weights.with_name("config.yaml"), *(path for path in paths if path.suffix in CONFIG_SUFFIXES)]
-    return next((path for path in beside if path.is_file() and path.name not in _NOT_CONFIGS), None)
 
 
 def _read_if_there(path: Path) -> Mapping[str, Any]:

@@ -1,10 +1,12 @@
-"""monitor.txt: how far the task is, and why it failed. Rewritten whole, never seen half-written.
+"""monitor.txt: the progress of the task, and its error code when it has failed.
 
     t0001 \\t 1700000000.123 \\t 0.4200 \\t 2                                          running, 42 %
     t0001 \\t 1700000000.123 \\t 0.4200 \\t 2 \\t 300103 \\t GPU memory ran out ...      failed
 
-The state in column 4 is always 2: state 3 would end the task before the platform has packed the model, and state 4
-before it has looked for one (contract, 3.1). Failure is told by the code in column 5 and the exit status.
+The state in column 4 is always 2 (running). State 3 (done) makes YMIR 1.1 to 2.2 end the task before the model is
+packed, and state 4 (error) makes all releases end it before a stage is packed. Failure is the code in column 5 together
+with the exit status. The platform reads the file every 20 s and ends a task whose file it cannot parse, so it is
+replaced atomically.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from ..atomic_file import atomic_write
 from ..errors import printable
 
 RUNNING = 2
-_SMALLEST_STEP = 0.001  # a million candidates write a thousand times, not a million
+_SMALLEST_STEP = 0.001  # at most a thousand writes per task, even for a million candidates
 
 
 class MonitorLine(NamedTuple):
@@ -30,35 +32,38 @@ class MonitorLine(NamedTuple):
 
 
 class Monitor:
-    """Writes the progress of one task, or of one of its steps as a part of the whole."""
+    """Writes the progress of one task, or of one step of it as a share of the whole."""
 
     def __init__(self, path: Path, task_id: str, first: float = 0.0, last: float = 1.0) -> None:
         """
         Args:
             path: monitor.txt.
             task_id: column 1.
-            first, last: where in [0, 1] this step begins and ends.
+            first, last: progress of the task in [0, 1] at the beginning and at the end of this step.
         """
         self._path = path
+        # a tab or a line break in the id would shift the columns, and so would an empty id
         self._task_id = " ".join(task_id.split()) or "-"
         self._first = first
         self._last = last
         self._written = -1.0
 
     def report(self, fraction: float) -> None:
-        """Tell how much of this step is done, in [0, 1]. What is out of range is clipped, what goes back is ignored."""
+        """Report the progress of this step, in [0, 1]. Out of range is clipped; NaN and going back are ignored."""
         if math.isnan(fraction):
             return
+        # the platform stores the number unchecked, and its own schema then fails for anything outside [0, 1]
         total = self._first + (self._last - self._first) * min(max(fraction, 0.0), 1.0)
         if total - self._written >= _SMALLEST_STEP or (total == self._last and total > self._written):
-            # what stands there at first is of an earlier run; later, another process of this one may have failed
+            # before the first write the file is that of an earlier run; later, another process may have failed
             line = read_monitor(self._path) if self._written >= 0 else None
             if line is None or not line.code:
                 self._write(total)
             self._written = total
 
     def fail(self, code: int, message: str) -> None:
-        """Leave the reason beside the progress that was reached. A reason that is there already stays."""
+        """Write the error code next to the progress that was reached. An error code that is there already is kept."""
+        # the first to fail knows the cause best: a child before its parent, one process before its siblings
         line = read_monitor(self._path)
         if line is not None and line.code:
             return
@@ -66,12 +71,13 @@ class Monitor:
         self._write(reached, f"\t{code}\t{' '.join(message.split())}")
 
     def _write(self, fraction: float, failure: str = "") -> None:
+        # not durable: progress need not survive a power cut
         with atomic_write(self._path, durable=False) as file:
             file.write(printable(f"{self._task_id}\t{time.time():.6f}\t{fraction:.4f}\t{RUNNING}{failure}\n"))
 
 
 def read_monitor(path: Path) -> MonitorLine | None:
-    """The first line of monitor.txt, or None where there is none that the platform could read."""
+    """Return the first line of monitor.txt, or None where there is none that the platform could parse."""
     try:
         columns = path.read_text(encoding="utf-8").split("\n", 1)[0].split("\t")
         code = int(columns[4]) if len(columns) > 4 else 0

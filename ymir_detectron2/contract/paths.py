@@ -1,7 +1,8 @@
-"""Where a path that the platform wrote really lies.
+"""Container paths, as the platform writes them, to real paths.
 
-env.yaml, config.yaml and the index files hold container paths (`/in/assets/17/8e5f.jpg`). When env.yaml is read from
-another place than /in, `/in` means the folder of that env.yaml, and `/out` the folder `out` beside it.
+env.yaml, config.yaml and the index files contain container paths (`/in/assets/17/8e5f.jpg`). When env.yaml is read from
+elsewhere than /in, as in tests and on a developer's machine, `/in` is the folder of that env.yaml and `/out` the folder
+`out` next to it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ DEFAULT_ENV_FILE = Path("/in/env.yaml")
 
 @dataclass(frozen=True)
 class PathMap:
-    """Container paths to real paths."""
+    """Real folders of /in and /out."""
 
     in_dir: Path
     out_dir: Path
@@ -28,9 +29,10 @@ class PathMap:
         return cls(in_dir, root / "out")
 
     def resolve(self, path: str) -> Path:
-        """The real place of a path as the platform writes it; relative paths start at /in."""
-        path = os.path.normpath(path)
+        """Return the real path of a container path; relative paths start at /in."""
+        path = os.path.normpath(path)  # YMIR 1.1 writes /in/assets/./17/8e5f.jpeg
         for prefix, folder in (("/in", self.in_dir), ("/out", self.out_dir)):
+            # with the slash, so that /input/a.jpg is not taken for /in
             if path == prefix or path.startswith(prefix + "/"):
-                return Path(f"{folder}{path[len(prefix) :]}")  # index files have 100,000 lines: one Path, not three
+                return Path(f"{folder}{path[len(prefix) :]}")  # one Path, not three: index files have 100,000 lines
         return self.in_dir / path  # an absolute path replaces the folder

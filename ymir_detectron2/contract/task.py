@@ -1,4 +1,4 @@
-"""env.yaml and config.yaml of every release, read into one `Task`.
+"""env.yaml and config.yaml of every YMIR release, read into one `Task`.
 
     env.yaml:    task_id, protocol_version (>= 1.3), run_training, run_mining, run_infer, input: {...}, output: {...}
     config.yaml: class_names: [cat, dog], gpu_id: '0', ... and the hyper-parameters of the form
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
-import yaml
-
-from ..errors import ConfigError, ExecutorError, ObjectTypeError, briefly
+from ..errors import ConfigError, ObjectTypeError, briefly
+from ..yaml_file import load_yaml, load_yaml_mapping
 from .paths import PathMap
 
-BOX_DETECTION = 2  # the platform's object_type for boxes; 3, 4 and 50 want masks or text
+BOX_DETECTION = 2  # the platform's object_type; 3 and 4 are segmentation, 50 is multi-modal
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Task:
 
     task_id: str
     writes_stages: bool
-    """The platform understands `model_stages` and `boxes`: it does when env.yaml has a `protocol_version`."""
+    """The platform reads `model_stages` and `boxes`: since 1.3, the first release that writes `protocol_version`."""
     run_training: bool
     run_mining: bool
     run_infer: bool
@@ -40,11 +39,11 @@ class Task:
     infer_result: Path
     monitor: Path
     config: Mapping[str, Any]
-    """config.yaml as it stands; `settings.read_settings` takes the hyper-parameters out of it."""
+    """config.yaml unchanged; `settings.read_settings` reads the hyper-parameters from it."""
     class_names: tuple[str, ...]
-    """In the order of the class indexes; empty where config.yaml names none."""
+    """In the order of the class ids; empty where config.yaml names none."""
     gpu_ids: tuple[int, ...] | None
-    """() is the CPU; None: config.yaml does not say."""
+    """(): the CPU; None: config.yaml does not specify it, as for direct inference before YMIR 2.5."""
     paths: PathMap
 
 
@@ -52,13 +51,15 @@ def load_task(env_file: Path) -> Task:
     """Read env.yaml and the config.yaml that it names.
 
     Raises:
-        ConfigError: a file is missing or no YAML mapping, or a value makes no sense.
+        ConfigError: a file is missing or not a YAML mapping, or a value makes no sense.
         ObjectTypeError: the task is not box detection.
     """
-    from pydantic import ValidationError  # these two take 0.2 s, which the first line of monitor.txt must not wait for
+    # imported here: they take 0.2 s, and the first line of monitor.txt must not wait for them
+    from pydantic import ValidationError
     from ymir_exc.env import EnvConfig
 
     raw = load_yaml_mapping(env_file, ConfigError, "start the container with the platform's /in, or give --env FILE")
+    # EnvConfig has defaults for what is missing, but YAML reads an empty section as None, and an id of digits as int
     sections = {name: raw.get(name) or {} for name in ("input", "output")}
     try:
         env = EnvConfig(**{**raw, **sections, "task_id": str(raw.get("task_id", ""))})
@@ -69,13 +70,19 @@ def load_task(env_file: Path) -> Task:
     paths = PathMap.for_env_file(env_file)
     config_file = paths.resolve(env.input.config_file)
     config = load_yaml_mapping(config_file, ConfigError, "it has to hold the settings of the task as 'key: value'")
-    _require_boxes(config_file, config)
+    object_type = config.get("object_type") or BOX_DETECTION  # absent before YMIR 2.4
+    if object_type not in (BOX_DETECTION, str(BOX_DETECTION)):
+        raise ObjectTypeError(
+            f"{config_file}: object_type {briefly(object_type)} is not box detection ({BOX_DETECTION});"
+            " choose an image for that kind of task"
+        )
 
     def index(path: str) -> Path | None:
-        return paths.resolve(path) if path else None
+        return paths.resolve(path) if path else None  # '' for the sets that the task does not use
 
     return Task(
         task_id=env.task_id,
+        # the only sign of the release in env.yaml: absent up to 1.2
         writes_stages=raw.get("protocol_version") is not None,
         run_training=env.run_training,
         run_mining=env.run_mining,
@@ -99,41 +106,19 @@ def load_task(env_file: Path) -> Task:
 
 
 def monitor_place(env_file: Path) -> tuple[Path, str]:
-    """Where monitor.txt goes and the id of the task, as far as env.yaml can be read: failure has to be told as well."""
+    """Return the path of monitor.txt and the task id; defaults where env.yaml cannot be read: that is reported too."""
     paths = PathMap.for_env_file(env_file)
     try:
-        raw = yaml.safe_load(env_file.read_text(encoding="utf-8-sig"))
+        raw = load_yaml(env_file)
         output = raw.get("output") or {}
         return paths.resolve(str(output.get("monitor_file") or "/out/monitor.txt")), str(raw.get("task_id") or "-")
-    except (OSError, ValueError, yaml.YAMLError, RecursionError, AttributeError):
+    except (OSError, ValueError, AttributeError):  # ValueError: not YAML; AttributeError: not a mapping
         return paths.out_dir / "monitor.txt", "-"
-
-
-def load_yaml_mapping(path: Path, error_class: type[ExecutorError], remedy: str) -> Mapping[str, Any]:
-    """Read a YAML file that must hold `key: value` pairs; no tag in it is ever executed."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise error_class(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-45, or no UTF-8
-        finding = " ".join(str(error).split())
-        raise error_class(f"{path}: is not YAML ({finding}); {remedy}") from error
-    if not isinstance(content, dict):
-        raise error_class(f"{path}: expected 'key: value' pairs, found {type(content).__name__}; {remedy}")
-    return content
-
-
-def _require_boxes(config_file: Path, config: Mapping[str, Any]) -> None:
-    object_type = config.get("object_type") or BOX_DETECTION
-    if object_type not in (BOX_DETECTION, str(BOX_DETECTION)):
-        raise ObjectTypeError(
-            f"{config_file}: object_type {briefly(object_type)} is not box detection ({BOX_DETECTION});"
-            " choose an image for that kind of task"
-        )
 
 
 def _class_names(config_file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     names = config.get("class_names") or []
+    # numbers: YAML reads a class called 7 as one
     if not isinstance(names, list) or not all(isinstance(name, (str, int, float)) for name in names):
         raise ConfigError(f"{config_file}: class_names must be a list of names, found {briefly(names)}")
     stripped = tuple(str(name).strip() for name in names)
@@ -147,7 +132,7 @@ def _class_names(config_file: Path, config: Mapping[str, Any]) -> tuple[str, ...
 
 
 def class_key(name: str) -> str:
-    """The form in which the platform compares class names (contract, 3.4)."""
+    """Return the form in which the platform compares class names."""
     return name.lower().strip()
 
 
@@ -155,9 +140,12 @@ def _gpu_ids(config_file: Path, config: Mapping[str, Any]) -> tuple[int, ...] | 
     value = config.get("gpu_id")
     if value is None:
         return None
-    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    # the platform writes '0,1', or '' for the CPU; 0 and [0, 1] are what people write by hand
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    items = [item for item in items if not (isinstance(item, str) and not item.strip())]
     try:
-        ids = tuple(_gpu_number(part) for part in parts if not (isinstance(part, str) and not part.strip()))
+        # bool is an int, so that `gpu_id: true` would be GPU 1
+        ids = tuple(int(item) if type(item) in (str, int) else -1 for item in items)
     except ValueError:
         ids = (-1,)
     if any(gpu < 0 for gpu in ids) or len(set(ids)) != len(ids):
@@ -165,9 +153,3 @@ def _gpu_ids(config_file: Path, config: Mapping[str, Any]) -> tuple[int, ...] | 
             f"{config_file}: gpu_id must be GPU numbers such as '0,1' or '' for the CPU, found {briefly(value)}"
         )
     return ids
-
-
-def _gpu_number(part: Any) -> int:
-    if isinstance(part, bool) or not isinstance(part, (str, int)):
-        raise ValueError(f"no GPU number: {briefly(part)}")
-    return int(part)

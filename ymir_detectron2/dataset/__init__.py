@@ -1,1 +1,1 @@
-"""From YMIR's index files to COCO JSON, and from picture files to arrays."""
+"""YMIR's index and annotation files to COCO JSON, the index of mining candidates, and image files to arrays."""

@@ -1,10 +1,10 @@
 """The candidates of a mining or inference task, of which there may be a million, in bounded memory.
 
-Only where each line begins is kept, nine bytes per candidate; names are read from the file again when their turn comes.
-Who is listed twice is found by 64-bit hashes, and equal hashes are settled by the names themselves: no two pictures are
-taken for one.
+Only the byte offset of each line is kept, and whether its file name occurred before: nine bytes per candidate. Paths
+are read from the file again when they are needed. Duplicates are found by 64-bit hashes instead of a set of a million
+strings; equal hashes are confirmed by comparing the paths themselves, so that no image is lost to a collision.
 
-Letters: L lines of the index that name a picture, C candidates: those of them that are kept.
+Letters: L lines of the index that name an image, C candidates: the lines that are kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Callable, Iterator
 
 import numpy as np
 
-from ..contract.findings import Findings
+from ..contract.data_issues import DataIssues
 from ..contract.index_file import (
     LISTED_TWICE,
     IndexEntry,
@@ -26,33 +26,45 @@ from ..contract.index_file import (
     require_index,
 )
 from ..contract.paths import PathMap
+from ..file_digest import stream_digest
 
 _ROLE = "candidate"
-_PIECE_BYTES = 1 << 20
-_HASH_BYTES = 8
+_HASH_BYTES = 8  # a million names then collide with a probability of 3e-8, and a collision only costs two reads
 
 
 class CandidateIndex:
-    """Every picture of candidate-index.tsv once, by number, in the order of the file."""
+    """Every image of candidate-index.tsv once, by number, in the order of the file."""
 
     digest: str
-    """SHA-256 of the file's bytes, in hex: two runs with the same digest number their candidates alike."""
+    """SHA-256 of the file in hex: two runs with the same digest give their candidates the same numbers."""
 
-    def __init__(self, path: Path | None, paths: PathMap, findings: Findings) -> None:
+    def __init__(self, path: Path | None, paths: PathMap, issues: DataIssues) -> None:
         """Read the file once from end to end.
 
         Args:
             path: the index file; None when env.yaml names none.
-            findings: gets the lines that are left out.
+            paths: container paths to real paths.
+            issues: counts lines without an image and images that are listed twice.
 
         Raises:
-            DatasetError: no such file, or no picture in it.
+            DatasetError: no such file, or no image in it.
         """
         self._path = require_index(path, _ROLE)
         self._paths = paths
         with open_index(self._path, _ROLE) as file:
-            self.digest = _digest(file)
-            self._offsets, self._repeats_name = self._survey(file, findings)
+            self.digest = stream_digest(file)
+            offsets, path_hashes, name_hashes = self._scan(file, issues)  # (L,) uint64 each
+            listed_twice = find_repeats(path_hashes, lambda row: self._entry(file, offsets[row]).image_path)
+            del path_hashes  # before the next sort: together they would be the peak of the memory
+            if listed_twice.any():
+                # line numbers are not kept, so that rare duplicates cost a second pass instead of memory
+                file.seek(0)
+                for row, line in enumerate(index_lines(file, self._path, DataIssues())):
+                    if listed_twice[row]:
+                        issues.add(LISTED_TWICE, f"{self._path}:{line.number}: {line.asset}")
+                offsets, name_hashes = offsets[~listed_twice], name_hashes[~listed_twice]  # (C,)
+            self._offsets = offsets
+            self._repeats_name = find_repeats(name_hashes, lambda row: self._entry(file, offsets[row]).image_path.name)
         if not len(self):
             raise empty_index(self._path, _ROLE)
 
@@ -60,60 +72,33 @@ class CandidateIndex:
         return len(self._offsets)
 
     def entries(self, first: int, last: int) -> Iterator[IndexEntry]:
-        """The candidates from number `first` on, as far as `last`, which is not one of them; numbers begin at 0.
+        """Yield the candidates with numbers from `first` up to and excluding `last`; numbers begin at 0.
 
         Raises:
-            DatasetError: the file cannot be read any more.
+            DatasetError: the file cannot be read any more, or has been changed.
         """
         with open_index(self._path, _ROLE) as file:
             for number in range(first, min(last, len(self))):
-                yield self._entry(file, number)
+                yield self._entry(file, self._offsets[number])
 
     def repeats_a_name(self, number: int) -> bool:
-        """Whether an earlier candidate has the same file name, which is all that the platform looks at."""
+        """Return whether an earlier candidate has the same base name; the platform compares nothing else."""
         return bool(self._repeats_name[number])
 
-    def _entry(self, file: BinaryIO, number: int) -> IndexEntry:
-        return line_at(file, int(self._offsets[number])).entry(self._paths)
+    def _entry(self, file: BinaryIO, offset: np.uint64) -> IndexEntry:
+        return line_at(file, int(offset)).entry(self._paths)
 
-    def _image_path(self, file: BinaryIO, number: int) -> Path:
-        return self._entry(file, number).image_path
-
-    def _survey(self, file: BinaryIO, findings: Findings) -> tuple[np.ndarray, np.ndarray]:
-        """Where the lines of the candidates begin, (C,) uint64, and which of them repeat a file name, (C,) bool."""
-        offsets, path_hashes, name_hashes = self._scan(file, findings)
-        self._offsets = offsets  # of all lines, for the time being
-        listed_twice = find_repeats(path_hashes, lambda number: self._image_path(file, number))
-        del path_hashes
-        if listed_twice.any():
-            self._report(file, listed_twice, findings)
-            self._offsets = offsets = offsets[~listed_twice]
-            name_hashes = name_hashes[~listed_twice]
-        return offsets, find_repeats(name_hashes, lambda number: self._image_path(file, number).name)
-
-    def _scan(self, file: BinaryIO, findings: Findings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Offset, hash of the real path and hash of the file name of every line, (L,) uint64 each."""
+    def _scan(self, file: BinaryIO, issues: DataIssues) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return offset, hash of the real path and hash of the file name of every line, (L,) uint64 each."""
+        # bytearrays: lists of a million int and bytes objects would take five times the memory
         offsets, path_hashes, name_hashes = bytearray(), bytearray(), bytearray()
         file.seek(0)
-        for line in index_lines(file, self._path, findings):
+        for line in index_lines(file, self._path, issues):
             image_path = self._paths.resolve(line.asset)
             offsets += line.offset.to_bytes(8, "little")
             path_hashes += _hash(str(image_path))
             name_hashes += _hash(image_path.name)
         return _as_numbers(offsets), _as_numbers(path_hashes), _as_numbers(name_hashes)
-
-    def _report(self, file: BinaryIO, listed_twice: np.ndarray, findings: Findings) -> None:
-        file.seek(0)
-        for number, line in enumerate(index_lines(file, self._path, Findings())):
-            if listed_twice[number]:
-                findings.add(LISTED_TWICE, f"{self._path}:{line.number}: {line.asset}")
-
-
-def _digest(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    for piece in iter(lambda: file.read(_PIECE_BYTES), b""):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _as_numbers(column: bytearray) -> np.ndarray:
@@ -125,21 +110,22 @@ def _hash(text: str) -> bytes:
 
 
 def find_repeats(hashes: np.ndarray, value_of: Callable[[int], Any]) -> np.ndarray:
-    """Which values stood earlier already.
+    """Mark the values that occurred at an earlier position.
 
     Args:
-        hashes: (L,) uint64; equal values have equal hashes, different ones nearly always different hashes.
-        value_of: the value at a position; only asked for where hashes are equal.
+        hashes: (L,) uint64; equal values have equal hashes, different values nearly always different ones.
+        value_of: returns the value at a position; called only where hashes are equal.
 
     Returns:
         (L,) bool.
     """
     repeats = np.zeros(len(hashes), dtype=bool)
+    # stable: of equal hashes, the earliest position comes first. 32-bit positions halve the memory
     order = np.argsort(hashes, kind="stable").astype(np.uint32 if len(hashes) < 1 << 32 else np.uint64)
     in_order = hashes[order]
     same_as_next = np.flatnonzero(in_order[1:] == in_order[:-1])
     del in_order
-    first_values: list[Any] = []
+    first_values: list[Any] = []  # the different values of the current hash: one, unless hashes collide
     before = -2
     for at in map(int, same_as_next):
         if at != before + 1:

@@ -1,6 +1,11 @@
-"""COCO JSON, the form in which both engines take a dataset: written once per task, read by every process.
+"""COCO JSON, the form in which both engines read a dataset: written once per task, loaded by every process.
 
-Category id = class index + 1. `file_name` is the whole path. Boxes are x, y, w, h in pixels, continuous.
+    {"id": 1, "image_id": 1, "category_id": 2, "iscrowd": 0, "bbox": [9, 7, 20, 15], "area": 300}
+
+The line is that of one box. Category id = class id + 1, as COCO's own ids begin at 1. `file_name` is the absolute path.
+Boxes are x, y, w, h in continuous pixels of the upright image.
+
+Letters: N images, M boxes of all images together, G boxes of one image.
 """
 
 from __future__ import annotations
@@ -17,17 +22,14 @@ from .records import Record
 
 
 class CocoDataset(NamedTuple):
-    """A set in columns: a million boxes as Python objects would take a gigabyte.
-
-    N pictures, M boxes of all pictures together.
-    """
+    """A dataset in columns: as Python objects, a million boxes would take a gigabyte."""
 
     class_names: tuple[str, ...]
     image_paths: tuple[str, ...]
     image_hw: np.ndarray
     """(N, 2) int32: height, width."""
     box_starts: np.ndarray
-    """(N + 1,) int64: the boxes of picture i are rows box_starts[i] to box_starts[i + 1]."""
+    """(N + 1,) int64: the boxes of image i are rows box_starts[i] to box_starts[i + 1]."""
     boxes_xyxy: np.ndarray
     """(M, 4) float32 in pixels, x2 and y2 exclusive."""
     classes: np.ndarray
@@ -37,13 +39,19 @@ class CocoDataset(NamedTuple):
         return len(self.image_paths)
 
     def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (G, 4) and classes (G,) of one picture."""
+        """Return boxes (G, 4) and classes (G,) of one image."""
         rows = slice(self.box_starts[index], self.box_starts[index + 1])
         return self.boxes_xyxy[rows], self.classes[rows]
 
 
 def write_coco_json(path: Path, records: Iterable[Record], class_names: Sequence[str]) -> None:
-    """Write the records as they come; only the text of the boxes is held until the pictures are written."""
+    """Write records as they come, without keeping them.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    # the annotations follow the images in the file: until then their text is kept, not their dictionaries, which for a
+    # million boxes would take a gigabyte
     annotations: list[str] = []
     count = 0
     with atomic_write(path) as file:
@@ -65,6 +73,7 @@ def _annotations_json(image_id: int, boxes_before: int, record: Record) -> str:
     rows = zip(record.boxes_xyxy.tolist(), record.classes.tolist())
     for annotation_id, ((x1, y1, x2, y2), class_id) in enumerate(rows, start=boxes_before + 1):
         width, height = x2 - x1, y2 - y1
+        # nine significant digits restore every float32 exactly
         lines.append(
             f'{{"id": {annotation_id}, "image_id": {image_id}, "category_id": {class_id + 1}, "iscrowd": 0,'
             f' "bbox": [{x1:.9g}, {y1:.9g}, {width:.9g}, {height:.9g}], "area": {width * height:.9g}}}'
@@ -73,15 +82,16 @@ def _annotations_json(image_id: int, boxes_before: int, record: Record) -> str:
 
 
 def load_coco_json(path: Path) -> CocoDataset:
-    """Read what `write_coco_json` wrote.
+    """Read a file that `write_coco_json` has written.
 
     Raises:
-        DatasetError: the file cannot be read or holds something else.
+        DatasetError: the file cannot be read or has another structure.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         images, annotations = content["images"], content["annotations"]
         image_ids = np.array([annotation["image_id"] for annotation in annotations], dtype=np.int64)
+        # reshape: without annotations the array has shape (0,)
         boxes_xywh = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float32).reshape(-1, 4)
         classes = np.array([annotation["category_id"] - 1 for annotation in annotations], dtype=np.int64)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,7 +101,7 @@ def load_coco_json(path: Path) -> CocoDataset:
         class_names=tuple(category["name"] for category in content["categories"]),
         image_paths=tuple(image["file_name"] for image in images),
         image_hw=np.array([(image["height"], image["width"]) for image in images], dtype=np.int32).reshape(-1, 2),
-        # annotations stand in the order of their pictures, whose ids count from 1
+        # annotations are in the order of their images, whose ids are 1 to N
         box_starts=np.searchsorted(image_ids, np.arange(1, len(images) + 2)),
         boxes_xyxy=boxes_xyxy,
         classes=classes,

@@ -1,4 +1,7 @@
-"""The training and validation set of a task, converted once."""
+"""Conversion of the training and validation set of a task to COCO JSON, once per task.
+
+    /out/dataset/train.json  /out/dataset/val.json  /out/dataset-report.json
+"""
 
 from __future__ import annotations
 
@@ -9,36 +12,37 @@ from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
 from ..atomic_file import atomic_write
-from ..contract.findings import Findings
+from ..contract.data_issues import DataIssues
 from ..contract.index_file import read_index
 from ..contract.task import Task
+from ..errors import DatasetError
 from .coco_json import write_coco_json
-from .records import read_records, require_usable
+from .records import read_records
 from .report import SetSummary
 
 logger = logging.getLogger(__name__)
 
-_MOST_NAMED = 5  # classes in one line
+_MOST_NAMED = 5  # classes in one line of the log
 
 
 class CocoFiles(NamedTuple):
-    """Where the converted sets lie."""
+    """The converted sets."""
 
     train: Path
     val: Path
 
 
 def coco_files(task: Task) -> CocoFiles:
-    """The places below /out, known without converting anything: every process of a run can compute them."""
+    """Return the paths of the converted sets without converting them: all processes need them, one converts."""
     folder = task.output_dir / "dataset"
     return CocoFiles(folder / "train.json", folder / "val.json")
 
 
 def convert_task(task: Task) -> CocoFiles:
-    """Write both sets of a training task as COCO JSON, and dataset-report.json beside them.
+    """Write both sets of a training task as COCO JSON, and dataset-report.json.
 
     Raises:
-        DatasetError: a set is missing, empty, or holds nothing usable.
+        DatasetError: a set is missing, empty, or has nothing usable in it.
     """
     files = coco_files(task)
     report = {
@@ -50,7 +54,7 @@ def convert_task(task: Task) -> CocoFiles:
 
 
 def report_anchors(task: Task, shares: Mapping[str, Any]) -> None:
-    """Add to dataset-report.json what the anchors of the network say to the training set."""
+    """Add to dataset-report.json how well the anchors of the network cover the training boxes."""
     report = json.loads(_report_file(task).read_text(encoding="utf-8"))
     report["training"]["anchors"] = dict(shares)
     _write_report(task, report)
@@ -67,31 +71,39 @@ def _report_file(task: Task) -> Path:
 
 def _convert_set(task: Task, index_path: Path | None, role: str, json_path: Path) -> dict[str, Any]:
     start_s = time.monotonic()
-    findings = Findings()
-    entries = read_index(index_path, task.paths, findings, role)
-    # the platform's order is a hash map's and changes from run to run
+    issues = DataIssues()
+    entries = read_index(index_path, task.paths, issues, role)
+    assert index_path is not None  # read_index raises for a task without one
+    # the platform writes the lines in the order of a hash map, which changes from run to run
     entries.sort(key=lambda entry: entry.asset)
     summary = SetSummary(task.class_names)
-    records = map(summary.add, read_records(entries, task.class_names, findings))
-    write_coco_json(json_path, records, task.class_names)
+    # one pass: records are counted while they are written, and none is kept
+    write_coco_json(json_path, map(summary.add, read_records(entries, task.class_names, issues)), task.class_names)
 
-    report = summary.as_dict(findings)
     logger.info(
         "%s set: %d images (%d without boxes), %d boxes %s from %s in %.1f s",
-        role, summary.images, summary.images_without_boxes, summary.boxes, report["boxes_per_class"], index_path,
+        role, summary.images, summary.images_without_boxes, summary.boxes, summary.boxes_per_class, index_path,
         time.monotonic() - start_s,
     )  # fmt: skip
-    for sentence in findings.sentences():
-        logger.warning("%s set: %s", role, sentence)
-    assert index_path is not None  # read_index has refused a task without one
-    require_usable(summary.images, summary.boxes, index_path, findings, needs_boxes=role == "training")
-    _warn_of_missing_boxes(role, report["boxes_per_class"])
-    return report
+    for line in issues.summary_lines():
+        logger.warning("%s set: %s", role, line)
+    _check_usable(summary, role, index_path, issues)
+    return summary.as_dict(issues)
 
 
-def _warn_of_missing_boxes(role: str, boxes_per_class: Mapping[str, int]) -> None:
-    missing = [name for name, count in boxes_per_class.items() if not count]
-    if len(missing) == len(boxes_per_class):
+def _check_usable(summary: SetSummary, role: str, index_path: Path, issues: DataIssues) -> None:
+    """Raise DatasetError for a set without a usable image or a training set without a box; warn of classes without."""
+    reasons = "; ".join(issues.summary_lines()) or "every annotation file is empty"
+    if not summary.images:
+        raise DatasetError(f"{index_path}: none of its images can be used ({reasons}); check the mounted folders")
+    # a validation set without boxes still lets the model be trained; its AP counts as 0
+    if role == "training" and not summary.boxes:
+        raise DatasetError(
+            f"{index_path}: no usable box of any class in {summary.images} images ({reasons});"
+            " choose a set that is labelled with these class names"
+        )
+    missing = [name for name, count in summary.boxes_per_class.items() if not count]
+    if len(missing) == len(summary.boxes_per_class):
         logger.warning("%s set: no box at all, so AP cannot be measured and counts as 0", role)
     elif missing:
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""

@@ -1,1 +1,1 @@
-"""Detectors behind one interface: `base` defines it, one file per engine implements it."""
+"""Training and detection behind one interface: `base` has it, `torch_engine` and `detectron2_engine` implement it."""

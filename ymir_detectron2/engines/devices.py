@@ -1,17 +1,20 @@
-"""GPU numbers to torch devices, and the arithmetic that a device is good at."""
+"""Choice of the device of a process, and of the arithmetic (fp32, bf16, fp16) in which it computes."""
 
 from __future__ import annotations
 
+import logging
 import os
 
 import torch
 
+from .. import distributed
 from ..errors import ConfigError, GpuKernelError, NoGpuError
-from ..training import processes
+
+logger = logging.getLogger(__name__)
 
 
 def choose_device(gpu_ids: tuple[int, ...] | None, local_rank: int) -> torch.device:
-    """The device of one process.
+    """Return the device of one process.
 
     Args:
         gpu_ids: () is the CPU; None: the GPUs from 0 on if there is one, else the CPU.
@@ -37,10 +40,11 @@ def choose_device(gpu_ids: tuple[int, ...] | None, local_rank: int) -> torch.dev
 
 
 def _require_kernels(gpu: int) -> None:
+    """Else the first kernel fails, minutes later, with a sentence that names neither GPU nor build."""
     major, minor = torch.cuda.get_device_capability(gpu)
     built_for = torch.cuda.get_arch_list()
     capable = [int(arch.split("_")[1].rstrip("af")) for arch in built_for if arch.startswith("sm_")]
-    # code for sm_80 runs on sm_86 too, but not on sm_90; compute_XX is compiled anew for whatever comes later
+    # code for sm_80 runs on sm_86 too, but not on sm_90; compute_XX (PTX) is compiled again for whatever comes later
     fits = any(arch // 10 == major and arch % 10 <= minor for arch in capable)
     later = any(arch.startswith("compute_") and int(arch.split("_")[1]) <= major * 10 + minor for arch in built_for)
     if not fits and not later:
@@ -52,7 +56,13 @@ def _require_kernels(gpu: int) -> None:
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type for mixed precision, None for plain fp32.
+    """Return the type for mixed precision, None for plain fp32.
+
+    Training and prediction both ask here, so that a detector is evaluated in the arithmetic that it was trained in.
+    bf16 on a CPU without bf16 kernels becomes fp32, with a warning.
+
+    Args:
+        precision: `auto`, `fp32`, `bf16` or `fp16`. `auto` is bf16 on a GPU that has it, else fp32.
 
     Raises:
         ConfigError: the device cannot compute in it.
@@ -60,6 +70,13 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "fp32":
         return None
     if precision == "bf16":
+        if device.type == "cpu" and not onednn_has_bf16():
+            if distributed.rank() == 0:  # the other processes run on the same processor
+                logger.warning(
+                    "precision: bf16 needs a processor with AVX-512 or other bf16 support of oneDNN, which this one"
+                    " does not have; computing in fp32, which is faster here"
+                )
+            return None
         return torch.bfloat16
     if precision == "fp16":
         if device.type == "cpu":
@@ -68,15 +85,31 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
 
 
+def onednn_has_bf16() -> bool:
+    """Return whether oneDNN's bf16 kernels run on this processor; True where torch cannot tell.
+
+    Without them `torch.mkldnn_convolution` raises, and autocast takes native kernels that are slower than fp32.
+    """
+    # torch before 2.0, and builds without oneDNN, do not have the question
+    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return True if ask is None else bool(ask())
+
+
 def describe_device(device: torch.device) -> str:
-    """For the log: what runs the network."""
+    """Return what runs the network, for the log."""
     if device.type == "cuda":
         return f"GPU {device.index} ({torch.cuda.get_device_name(device)})"
     return f"CPU ({torch.get_num_threads()} threads)"
 
 
-def loader_workers(wanted: int, device: torch.device) -> int:
-    """Processes that read training pictures; on the CPU they would take from the network what they give."""
-    if wanted:
-        return wanted
-    return min(8, max(1, len(os.sched_getaffinity(0)) // processes.world_size())) if device.type == "cuda" else 1
+def loader_workers(requested: int, device: torch.device) -> int:
+    """Return the number of processes that read training images; 0 requested lets the device decide.
+
+    On the CPU one: more would take from the network the cores that they use.
+    """
+    if requested:
+        return requested
+    if device.type != "cuda":
+        return 1
+    # affinity, not cpu_count: a container may own fewer cores than the machine has
+    return min(8, max(1, len(os.sched_getaffinity(0)) // distributed.world_size()))

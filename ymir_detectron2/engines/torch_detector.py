@@ -1,4 +1,4 @@
-"""Detection with the torch engine."""
+"""Detection with the torch engine, optionally with torch's compiler."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, Callable, List, Tuple
 import torch
 from torch import Tensor
 
-from ..retinanet.config import Config
-from ..retinanet.dense_view import PictureView
+from ..config.retinanet_config import RetinaNetConfig
+from ..detections import Detections, ExtractDense, Pixels
 from ..retinanet.model import RetinaNet
-from .base import Detections, Pixels, ReadDense
-from .picture_detector import PictureDetector, to_detections
+from .base_detector import BaseDetector, extract_dense
 
 logger = logging.getLogger(__name__)
 
@@ -23,64 +22,50 @@ Network = Callable[[Tensor], Tuple[Levels, Levels, Levels]]
 """A batch -> pyramid levels, logits and deltas, finest first."""
 
 
-class TorchDetector(PictureDetector):
-    """A RetinaNet ready to look at pictures."""
+class TorchDetector(BaseDetector):
+    """A RetinaNet of the torch engine as a detector."""
 
     def __init__(
-        self, model: RetinaNet, cfg: Config, class_names: tuple[str, ...], *, device: torch.device,
+        self, model: RetinaNet, cfg: RetinaNetConfig, class_names: tuple[str, ...], *, device: torch.device,
         autocast_dtype: torch.dtype | None, score_threshold: float, batch_size: int,
     ) -> None:  # fmt: skip
         """
         Args:
             score_threshold: boxes with a score of this or less are left out.
-            batch_size: pictures per forward pass; 0 chooses by the device.
+            batch_size: images per forward pass; 0 chooses by the device.
         """
         super().__init__(
             model, cfg, class_names, device=device, autocast_dtype=autocast_dtype, batch_size=batch_size
         )
         self._score_threshold = score_threshold
-        self._network: Network = _network(model)
+
+        # only this is compiled: anchors are cached, and the number of candidates in decoding varies
+        def network(images: Tensor) -> tuple[Levels, Levels, Levels]:
+            levels = model.features(images)
+            return (levels, *model.head(levels))
+
+        self._network: Network = network
 
     def compile(self) -> None:
-        """From now on run the network as torch's compiler makes it, anew for every shape of a batch.
+        """Run the network by torch.compile from now on, compiled once per shape of a batch; warn where torch cannot."""
+        if not hasattr(torch, "compile"):
+            obstacle = f"torch {torch.__version__} has no compiler, it came with 2.0"
+        elif shutil.which(os.environ.get("CXX", "g++")) is None:  # as torch finds it
+            obstacle = "there is no C++ compiler (g++) here"
+        else:
+            import torch._dynamo as dynamo  # torch before 2.0 has neither
+            import torch._inductor.config as inductor_config
 
-        Says so and changes nothing where torch cannot: it needs a C++ compiler, which an image may lack.
-        """
-        obstacle = _obstacle_to_compiling()
-        if obstacle:
-            logger.warning("compile: %s; going on without", obstacle)
+            inductor_config.freezing = True  # weights become constants, laid out for the kernels that use them
+            dynamo.config.cache_size_limit = 1000  # shapes; the default of 8 would give up after a few
+            self._network = torch.compile(self._network, dynamic=False)
             return
-        import torch._dynamo
-        import torch._inductor.config
+        logger.warning("compile: %s; going on without", obstacle)
 
-        torch._inductor.config.freezing = True  # weights become constants, laid out for the kernels that use them
-        torch._dynamo.config.cache_size_limit = 1000  # shapes; the default of 8 would give up after a few
-        self._network = torch.compile(self._network, dynamic=False)
-
-    def _look(self, batch: list[Pixels], read: ReadDense | None) -> list[tuple[Detections, Any]]:
+    def _forward_batch(self, batch: list[Pixels], extract: ExtractDense | None) -> list[tuple[Detections, Any]]:
         model: RetinaNet = self._model
         images, image_hws = model.preprocess([self._to_chw(pixels) for pixels in batch])
         levels, logits, deltas = self._network(images.to(dtype=model.dtype, memory_format=model.memory_format))
         dense = model.dense(levels, logits, deltas)
         decoded = model.decode(dense, image_hws, score_threshold=self._score_threshold)
-        found = [to_detections(boxes) for boxes in decoded]
-        if read is None:
-            return [(detections, None) for detections in found]
-        views = (PictureView(levels, dense.logits, model.strides, *one) for one in enumerate(image_hws))
-        return [(detections, read(view)) for detections, view in zip(found, views)]
-
-
-def _network(model: RetinaNet) -> Network:
-    def network(images: Tensor) -> tuple[Levels, Levels, Levels]:
-        levels = model.features(images)
-        return (levels, *model.head(levels))
-
-    return network
-
-
-def _obstacle_to_compiling() -> str:
-    if not hasattr(torch, "compile"):
-        return f"torch {torch.__version__} has no compiler, it came with 2.0"
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        return "there is no C++ compiler (g++) here"
-    return ""
+        return extract_dense(decoded, levels, dense.logits, model.strides, image_hws, extract)

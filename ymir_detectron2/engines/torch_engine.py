@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import numpy as np
 import torch
 
+from .. import distributed
+from ..config.retinanet_config import RetinaNetConfig, load_config
+from ..config.supported import check_supported
 from ..contract.model_package import ModelPackage
-from ..dataset.coco_json import CocoDataset, load_coco_json
-from ..evaluation.metrics import Evaluation
+from ..dataset.coco_json import CocoDataset
+from ..detections import Detector
 from ..retinanet.checkpoint import load_weights, read_checkpoint
-from ..retinanet.config import Config, load_config
-from ..retinanet.inference_form import to_inference_form
+from ..retinanet.inference_optimizations import prepare_for_inference
 from ..retinanet.model import RetinaNet, build_retinanet
-from ..retinanet.supported import check_supported
-from ..training import processes
 from ..training.class_weights import class_weights
-from ..training.ema import WeightAverage
-from ..training.loop import Trainer
-from ..training.resume import fingerprint
-from ..training.run import TrainingRun
-from ..training.validation_loss import ValidationLoss, retinanet_loss_sums
-from .anchor_check import with_checked_anchors
-from .base import Detector, DetectorOptions, TrainJob, TrainSummary
+from ..training.ema import ModelEma
+from ..training.job import TrainJob, TrainSummary
+from ..training.loop import Trainer, train
+from ..training.resolve_config import require_free
+from ..training.validation_loss import retinanet_loss_sums
+from .base import DetectorOptions
 from .devices import autocast_dtype, choose_device, describe_device, loader_workers
-from .packages import class_names_of, config_of, initial_weights, require_complete
-from .precedence import log_split, require_free, resolve_config
+from .pretrained import class_names_of, config_of, require_complete
 from .torch_detector import TorchDetector
-from .validation import evaluate_detector
+from .training_setup import training_setup
 
 logger = logging.getLogger(__name__)
 
@@ -43,63 +42,32 @@ class TorchEngine:
     name = "torch"
 
     def train(self, job: TrainJob) -> TrainSummary:
-        """Train as `job` says; with several processes, call it in each."""
-        device = choose_device(job.gpu_ids, processes.local_rank())
-        processes.join(device)  # first: rank 0 comes when it has converted the sets that all of them read
-        try:
-            train_set = load_coco_json(job.train_json)
-            cfg = resolve_config(job, load_config)
-            check_supported(cfg, training=True)
-            cfg = with_checked_anchors(job, cfg, train_set)
-            log_split(cfg)
-            dtype = autocast_dtype(job.settings.precision, device)
-            logger.info("training on %s, %s, process %d of %d", describe_device(device), dtype or "fp32",
-                        processes.rank() + 1, processes.world_size())  # fmt: skip
-            logger.info("resolved configuration:\n%s", cfg.to_yaml())
+        """Train a RetinaNet; with several processes, called in each."""
+        with training_setup(job, load_config, _check_config) as setup:
+            cfg, device, dtype = setup.cfg, setup.device, setup.autocast_dtype
+            # the same seed in every process: all draw the same initial weights
             torch.manual_seed(job.settings.seed)
-            return self._train(job, cfg, train_set, device, dtype)
-        finally:
-            processes.leave()
-
-    def _train(
-        self, job: TrainJob, cfg: Config, train_set: CocoDataset, device: torch.device, dtype: torch.dtype | None
-    ) -> TrainSummary:
-        model = _on_device(build_retinanet(cfg, len(job.class_names)), device)
-        initial = initial_weights(cfg, job, _CLASS_LAYERS)
-        if initial is not None:
-            state_dict, path = initial
-            logger.info("training from %s\n%s", path, load_weights(model, state_dict, str(path)).table())
-        model.train()
-        val_set = load_coco_json(job.val_json)
-        model.class_weights = _class_weights(job, train_set)
-        average = WeightAverage(model, job.settings.ema) if job.settings.ema else None
-        trainer = Trainer(
-            model, cfg, train_set, device=device, autocast_dtype=dtype, seed=job.settings.seed,
-            num_workers=loader_workers(job.settings.num_workers, device), accumulate=job.settings.accumulate,
-            average=average, augment=job.settings.augmentations,
-        )  # fmt: skip
-        detector = TorchDetector(
-            model, cfg, job.class_names, device=device, autocast_dtype=dtype,
-            score_threshold=cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], batch_size=0,
-        )  # fmt: skip
-
-        def evaluate() -> Evaluation:
-            return evaluate_detector(detector, val_set, job)
-
-        loss = ValidationLoss(model, cfg, val_set, retinanet_loss_sums(model, device, dtype), job.stop_requested)
-        same = fingerprint(job, cfg, self.name, str(dtype or "fp32"))
-        with TrainingRun(
-            job, cfg, model, evaluate, average=average, fingerprint=same, measure_losses=loss.measure
-        ) as run:
-            run.begin(trainer)
-            steps = trainer.steps()
-            while not run.is_over:
-                run.after_step(next(steps))
-        if trainer.skipped_steps:
-            logger.info("%d steps were left out because fp16 overflowed", trainer.skipped_steps)
-        for sentence in trainer.skipped.sentences():
-            logger.warning("training: %s", sentence)
-        return run.summary(describe_device(device))
+            model = _on_device(build_retinanet(cfg, len(job.class_names)), device)
+            setup.load_initial_weights(_CLASS_LAYERS, functools.partial(load_weights, model))
+            model.class_weights = _class_weights(job, setup.train_set)
+            model.train()
+            ema = ModelEma(model, job.settings.ema) if job.settings.ema else None
+            trainer = Trainer(
+                model, cfg, setup.train_set, device=device, autocast_dtype=dtype, seed=job.settings.seed,
+                num_workers=loader_workers(job.settings.num_workers, device), accumulate=job.settings.accumulate,
+                ema=ema, augment=job.settings.augmentations,
+            )  # fmt: skip
+            # batch_size 0: the device decides; the form's batch_size is that of training
+            detector = TorchDetector(
+                model, cfg, job.class_names, device=device, autocast_dtype=dtype,
+                score_threshold=cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], batch_size=0,
+            )  # fmt: skip
+            loss_sums = retinanet_loss_sums(model, device, dtype)
+            with setup.build_run(self.name, model, trainer, detector, ema=ema, loss_sums=loss_sums) as run:
+                train(run)
+            if trainer.skipped_steps:
+                logger.info("%d steps were skipped because fp16 overflowed", trainer.skipped_steps)
+            return run.summary(describe_device(device))
 
     def load_detector(self, package: ModelPackage, options: DetectorOptions) -> Detector:
         """Load a trained model for the classes that it was trained for."""
@@ -107,7 +75,7 @@ class TorchEngine:
         cfg = load_config(config_of(package)).merged(options.overrides, "args_options")
         checkpoint = read_checkpoint(package.weights)
         names = class_names_of(package, checkpoint.metadata, options.class_names)
-        device = choose_device(options.gpu_ids, processes.local_rank())
+        device = choose_device(options.gpu_ids, distributed.local_rank())
         settings = options.settings
         model = _on_device(build_retinanet(cfg, len(names)), device, channels_last=settings.channels_last != "never")
         require_complete(load_weights(model, checkpoint.state_dict, str(package.weights)), package, len(names))
@@ -116,9 +84,11 @@ class TorchEngine:
                     dtype or "fp32")  # fmt: skip
         model.eval()
         if settings.fuse != "never":
-            to_inference_form(model, fix_kernels=settings.compile != "always")
+            # the compiler chooses kernels itself, and cannot trace a direct call of oneDNN
+            prepare_for_inference(model, fix_kernels=settings.compile != "always")
         if dtype == torch.bfloat16 and _CASTS_WHOLE_NETWORKS:
             model, dtype = model.to(dtype), None
+        # args_options override the form's conf_threshold; the threshold that the config was saved with does not
         explicit = options.overrides.get("MODEL.RETINANET.SCORE_THRESH_TEST")
         detector = TorchDetector(
             model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size,
@@ -128,6 +98,12 @@ class TorchEngine:
         if settings.compile == "always":
             detector.compile()
         return detector
+
+
+def _check_config(cfg: RetinaNetConfig, device: torch.device, dtype: torch.dtype | None) -> RetinaNetConfig:
+    # inference accepts more: e.g. a model that detectron2 trained with a schedule that this engine does not have
+    check_supported(cfg, training=True)
+    return cfg
 
 
 def _class_weights(job: TrainJob, train_set: CocoDataset) -> torch.Tensor | None:

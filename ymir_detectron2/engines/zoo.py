@@ -1,4 +1,4 @@
-"""Where detectron2 lies, found without importing it, which takes seconds."""
+"""The installed detectron2 and its model zoo of configurations, found without importing it, which takes seconds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def detectron2_is_there() -> bool:
-    """Whether `import detectron2` has something to import; a folder that happens to be called so is not enough."""
+    """Return whether `import detectron2` finds a package; a folder that happens to be called so is not enough."""
     spec = importlib.util.find_spec("detectron2")
-    return spec is not None and spec.origin is not None
+    return spec is not None and spec.origin is not None  # a namespace package, which any folder is, has no origin
 
 
 def zoo_folders() -> tuple[Path, ...]:
-    """The folders of detectron2's own configurations: in the installed package, or beside it in a checkout."""
+    """Return the folders of detectron2's own configurations: in the installed package, or next to it in a checkout."""
     spec = importlib.util.find_spec("detectron2")
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         return ()
     package = Path(next(iter(spec.submodule_search_locations))).resolve()
     folders = (package / "model_zoo" / "configs", package.parent / "configs")
-    # a checkout has COCO-Detection there; whatever else happens to be called `configs` is not detectron2's
+    # a checkout has COCO-Detection there; another folder called `configs` is not detectron2's
     return tuple(folder.resolve() for folder in folders if (folder / "COCO-Detection").is_dir())

@@ -1,1 +1,1 @@
-"""How good detections are: COCO metrics, counts of right and wrong boxes, and pictures of both."""
+"""Evaluation of detections: COCO metrics, counts of true and false positives, and plots of both."""

@@ -1,6 +1,6 @@
-"""Precision against recall, and both against the threshold, from one matching.
+"""Precision-recall curves, and precision, recall and F1 over the score threshold, from one matching.
 
-Letters: K classes, T thresholds.
+Letters: K classes, T thresholds, D detections of all images.
 """
 
 from __future__ import annotations
@@ -9,56 +9,54 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .matching import NO_OBJECT, Matches
+from .matching import Matches
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """COCO's recall points."""
-_MOST_PER_PICTURE = 100  # boxes of a class in a picture that COCO looks at, best first
+_MAX_DETECTIONS = 100  # per image and class, best first, as COCO's AP: a detector that floods an image gains nothing
 
 
 class ConfidenceCurve(NamedTuple):
-    """What each threshold gives, over all classes together; all (T,) float64 and of the same length, perhaps 0."""
+    """Rates over all classes together at each score threshold; all (T,) float64, T may be 0."""
 
     thresholds: np.ndarray
-    """0, 0.01, 0.02, ... as long as a box has a higher score."""
+    """0, 0.01, 0.02, ... as long as a detection scores higher."""
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
 
 
 def precision_by_class(matches: Matches) -> dict[int, np.ndarray]:
-    """Precision at RECALLS for each class that has objects: (101,), whose mean is the class's AP at that IoU."""
-    classes = np.flatnonzero(matches.object_counts)
-    return {int(class_id): _precision_at_recalls(matches, int(class_id)) for class_id in classes}
+    """Compute the interpolated precision-recall curve of each class with ground truth.
 
-
-def _precision_at_recalls(matches: Matches, class_id: int) -> np.ndarray:
-    """The best precision that is to be had at each recall or above; 0 where it is not reached.
+    Returns:
+        Class -> (101,) best precision at each of RECALLS or above, 0 where the recall is not reached; its mean is the
+        AP at the IoU of the matching.
 
     Source: COCOeval.accumulate of pycocotools.
     """
-    of_class = np.flatnonzero((matches.classes == class_id) & (matches.ranks < _MOST_PER_PICTURE))
-    # best score first within a picture already, for equal scores to come in COCO's order
-    of_class = of_class[np.lexsort((matches.ranks[of_class], _picture_of_rows(matches)[of_class]))]
-    order = of_class[np.argsort(-matches.scores[of_class], kind="stable")]
-    right = np.cumsum(matches.objects[order] != NO_OBJECT)
-    precision = right / np.arange(1, len(order) + 1)
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    first_at_recall = np.searchsorted(right / matches.object_counts[class_id], RECALLS, side="left")
-    return np.append(best_from_here, 0.0)[first_at_recall]
-
-
-def _picture_of_rows(matches: Matches) -> np.ndarray:
-    return np.repeat(np.arange(len(matches.starts) - 1), np.diff(matches.starts))
+    curves = {}
+    image_index = np.repeat(np.arange(len(matches.starts) - 1), np.diff(matches.starts))  # (D,)
+    for class_id in np.flatnonzero(matches.gt_counts):
+        of_class = np.flatnonzero((matches.classes == class_id) & (matches.ranks < _MAX_DETECTIONS))
+        # By image and rank before the stable sort by score: AP depends on the order of equal scores; this is COCO's.
+        of_class = of_class[np.lexsort((matches.ranks[of_class], image_index[of_class]))]
+        order = of_class[np.argsort(-matches.scores[of_class], kind="stable")]
+        tp = np.cumsum(matches.is_tp[order])
+        precision = tp / np.arange(1, len(order) + 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]  # never rises with the recall
+        first_at_recall = np.searchsorted(tp / matches.gt_counts[class_id], RECALLS, side="left")
+        curves[int(class_id)] = np.append(envelope, 0.0)[first_at_recall]
+    return curves
 
 
 def confidence_curve(matches: Matches) -> ConfidenceCurve:
-    """Precision, recall and F1 for thresholds in steps of 0.01."""
-    scores = np.sort(matches.scores)
-    right_scores = np.sort(matches.scores[matches.objects != NO_OBJECT])
+    """Compute precision, recall and F1 for score thresholds in steps of 0.01."""
+    scores, tp_scores = np.sort(matches.scores), np.sort(matches.scores[matches.is_tp])
     thresholds = np.linspace(0.0, 1.0, 101)
+    # where nothing is detected any more there is no precision to plot
     thresholds = thresholds[thresholds < (scores[-1] if len(scores) else 0.0)]
-    found = len(scores) - np.searchsorted(scores, thresholds, side="right")
-    right = len(right_scores) - np.searchsorted(right_scores, thresholds, side="right")
-    objects = int(matches.object_counts.sum())
-    return ConfidenceCurve(thresholds, right / found, right / max(objects, 1), 2 * right / (found + objects))
+    predicted = len(scores) - np.searchsorted(scores, thresholds, side="right")
+    tp = len(tp_scores) - np.searchsorted(tp_scores, thresholds, side="right")
+    labelled = int(matches.gt_counts.sum())
+    return ConfidenceCurve(thresholds, tp / predicted, tp / max(labelled, 1), 2 * tp / (predicted + labelled))

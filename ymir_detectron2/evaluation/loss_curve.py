@@ -1,10 +1,10 @@
-"""How the losses went, in a bounded number of points however long a run is."""
+"""Losses over the steps of a training, in a bounded number of points however long the training is."""
 
 from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Sequence
 
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 
 
 class LossCurve(NamedTuple):
@@ -15,7 +15,7 @@ class LossCurve(NamedTuple):
 
 
 class LossHistory:
-    """Keeps losses by step: every one at first, then every second, every fourth, and so on."""
+    """Record losses by step: every step at first, then every second, every fourth, and so on."""
 
     def __init__(self) -> None:
         self._seen = 0
@@ -23,16 +23,17 @@ class LossHistory:
         self._points: list[tuple[int, dict[str, float]]] = []
 
     def add(self, step: int, losses: Mapping[str, float]) -> None:
-        """Note the losses of a step, which comes after all before it."""
+        """Record the losses of a step, which must be later than all before it."""
         if self._seen % self._every == 0:
             self._points.append((step, dict(losses)))
         self._seen += 1
-        if len(self._points) > MOST_POINTS:
+        if len(self._points) > MAX_POINTS:
+            # thinned from the first step on, so that the same steps stay whether or not the training was resumed
             self._points = self._points[::2]
             self._every *= 2
 
     def curves(self) -> dict[str, LossCurve]:
-        """A curve for each loss, in the order in which they first came."""
+        """Return a curve for each loss, in the order in which the losses first appeared."""
         columns: dict[str, tuple[list[float], list[float]]] = {}
         for step, losses in self._points:
             for name, value in losses.items():
@@ -42,8 +43,10 @@ class LossHistory:
         return {name: LossCurve(*pair) for name, pair in columns.items()}
 
     def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to hold, in plain Python types."""
         return {"seen": self._seen, "every": self._every, "points": list(self._points)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
         self._seen, self._every = state["seen"], state["every"]
         self._points = [(step, dict(losses)) for step, losses in state["points"]]

@@ -1,23 +1,16 @@
-"""All pictures of an evaluation and of the training that led to it, under the names of their files."""
+"""All plots of an evaluation and of the training that led to it, under the names of their files."""
 
 from __future__ import annotations
 
 from typing import Iterator, Mapping
 
-from .confusion import confusion_matrix
+from ..contract.training_result import SCORE_THRESHOLD
 from .curves import confidence_curve, precision_by_class
-from .drawing import (
-    draw_ap_by_class,
-    draw_confidence,
-    draw_confusion,
-    draw_losses,
-    draw_precision_recall,
-)
 from .loss_curve import LossCurve
-from .matching import SCORE_THRESHOLD
+from .matching import confusion_matrix
 from .metrics import Evaluation
-from .picture_sheet import draw_worst
-from .worst import worst_pictures
+from .plots import plot_ap_by_class, plot_confidence, plot_confusion, plot_losses, plot_precision_recall
+from .worst_images import plot_worst_images, worst_images
 
 FILE_NAMES = (
     "precision_recall.png",
@@ -27,27 +20,28 @@ FILE_NAMES = (
     "worst_pictures.png",
     "losses.png",
 )
+"""Fixed: models in use are packed with these names, and TensorBoard's tags are made from them."""
 
 
-def draw_report(
+def plot_report(
     evaluation: Evaluation,
     training_losses: Mapping[str, LossCurve],
     validation_losses: Mapping[str, LossCurve],
     *,
     score_threshold: float = SCORE_THRESHOLD,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield name and PNG of each of FILE_NAMES, one after the other; it takes some seconds.
+    """Yield name and PNG of each of FILE_NAMES, one after the other; all of them take some seconds.
 
     Args:
-        score_threshold: for the confusion matrix and the worst pictures.
+        score_threshold: for the confusion matrix and the worst images; the other plots take detections of any score.
     """
     metrics, names = evaluation.metrics, evaluation.class_names
-    pictures, matches = evaluation.pictures, evaluation.matches
-    yield "precision_recall.png", draw_precision_recall(precision_by_class(matches), names)
-    yield "confidence.png", draw_confidence(confidence_curve(matches), metrics.at_best_f1)
-    matrix = confusion_matrix(pictures, len(names), score_threshold)
-    yield "confusion_matrix.png", draw_confusion(matrix, names, score_threshold)
-    yield "ap_by_class.png", draw_ap_by_class(metrics.ap_by_class, metrics.ap50_by_class, names)
-    worst = worst_pictures(pictures, matches, score_threshold)
-    yield "worst_pictures.png", draw_worst(worst, pictures, names)
-    yield "losses.png", draw_losses(training_losses, validation_losses)
+    images, matches = evaluation.images, evaluation.matches
+    yield "precision_recall.png", plot_precision_recall(precision_by_class(matches), names)
+    yield "confidence.png", plot_confidence(confidence_curve(matches), metrics.at_best_f1)
+    matrix = confusion_matrix(images, len(names), score_threshold)
+    yield "confusion_matrix.png", plot_confusion(matrix, names, score_threshold)
+    yield "ap_by_class.png", plot_ap_by_class(metrics.ap_by_class, metrics.ap50_by_class, names)
+    worst = worst_images(images, matches, score_threshold)
+    yield "worst_pictures.png", plot_worst_images(worst, images, names)
+    yield "losses.png", plot_losses(training_losses, validation_losses)

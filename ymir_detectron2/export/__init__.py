@@ -1,1 +1,1 @@
-"""A trained network in forms that other programs run. Writes where it is told to, knows nothing of YMIR."""
+"""Export of a trained network to formats that other programs run. Knows nothing of YMIR."""

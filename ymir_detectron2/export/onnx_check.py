@@ -1,6 +1,6 @@
-"""Does an ONNX file find the same boxes as torch? Looked at by onnxruntime, on pictures of the user's.
+"""Compare an ONNX file with its PyTorch model: onnxruntime must detect the same boxes in a user's images.
 
-Letters: H and W of the input, n boxes found.
+Letters: H and W of the input, n boxes.
 """
 
 from __future__ import annotations
@@ -12,67 +12,68 @@ import numpy as np
 import torch
 
 from ..dataset.image_reading import read_image_bgr
+from ..detections import Detections
 from ..errors import ImageError
-from ..retinanet.decoding import DecodingRules
+from ..retinanet.decoding import PostprocessConfig, decode_batch
 from ..retinanet.model import RetinaNet
 from ..retinanet.resize import resize_image, resized_hw
 
+# two runtimes sum convolutions in different orders: logits differ by some 1e-5, which offsets multiply by box sizes
 BOX_TOLERANCE_PX, SCORE_TOLERANCE = 0.5, 1e-3
 
 
-class Found(NamedTuple):
-    """Boxes of one picture."""
-
-    boxes_xyxy: np.ndarray
-    """(n, 4) in pixels of the input."""
-    scores: np.ndarray
-    """(n,)"""
-    classes: np.ndarray
-    """(n,)"""
-
-
 class Agreement(NamedTuple):
-    """What the comparison of some pictures gave."""
+    """Result of a comparison over some images."""
 
-    pictures: int
+    images: int
     boxes: int
-    """That onnxruntime found in them."""
+    """Detected by onnxruntime."""
     unmatched: int
-    """Of both sides, without a counterpart on the other."""
+    """Boxes of either side without a counterpart on the other."""
 
 
 def compare(
-    file: Path, model: RetinaNet, rules: DecodingRules, input_hw: tuple[int, int], pictures: Iterable[Path]
+    file: Path, model: RetinaNet, postprocess: PostprocessConfig, input_hw: tuple[int, int], images: Iterable[Path]
 ) -> Agreement:
-    """Look at pictures with both; one that cannot be read is left out.
+    """Detect objects with both in some images; one that cannot be read is left out.
 
     Args:
         model: on the CPU, in float32.
     """
-    session = _session(file)
+    session = open_session(file)
     compared = boxes = unmatched = 0
-    for path in pictures:
+    for path in images:
         try:
             image_bgr = read_image_bgr(path)
         except ImageError:
             continue
         canvas, image_hw = to_input(image_bgr, input_hw, *edges_of(model))
-        wanted = _torch_finds(model, rules, canvas, image_hw)
-        found = Found(*session.run(None, {"image": canvas[None], "image_hw": np.array(image_hw, dtype=np.int64)}))
-        compared, boxes = compared + 1, boxes + len(found.scores)
-        unmatched += count_unmatched(found, wanted, rules)
+        expected = _detect_with_torch(model, postprocess, canvas, image_hw)
+        outputs = session.run(None, {"image": canvas[None], "image_hw": np.array(image_hw, dtype=np.int64)})
+        detections = Detections(*outputs)
+        compared, boxes = compared + 1, boxes + len(detections)
+        unmatched += count_unmatched(detections, expected, postprocess)
     return Agreement(compared, boxes, unmatched)
 
 
+def open_session(file: Path) -> Any:
+    """Return an onnxruntime session on the CPU."""
+    import onnxruntime  # only the image flavour `current` has it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # its own default is all cores of the machine
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
 def edges_of(model: RetinaNet) -> tuple[int, int]:
-    """Shorter side of a picture at inference, 0 for its own, and the most that the longer one may have."""
+    """Return the shorter side of an image at inference, 0 for its own size, and the maximum of the longer one."""
     return model.cfg["INPUT.MIN_SIZE_TEST"], model.cfg["INPUT.MAX_SIZE_TEST"]
 
 
 def to_input(
     image_bgr: np.ndarray, input_hw: tuple[int, int], short_edge: int, max_edge: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Bring a picture to the size of inference, or less where it would not fit: (H, W, 3) uint8 and its own size."""
+    """Resize an image as for inference, or smaller to fit, into an (H, W, 3) uint8 array; return it and its size."""
     height, width = resized_hw(image_bgr.shape[0], image_bgr.shape[1], short_edge, max_edge)
     scale = min(1.0, input_hw[0] / height, input_hw[1] / width)
     height, width = max(1, int(height * scale)), max(1, int(width * scale))
@@ -81,52 +82,42 @@ def to_input(
     return canvas, (height, width)
 
 
-def count_unmatched(found: Found, wanted: Found, rules: DecodingRules) -> int:
-    """Boxes of one side that the other lacks, but for those that rounding may put on either side of a limit.
+def count_unmatched(detections: Detections, expected: Detections, postprocess: PostprocessConfig) -> int:
+    """Count the boxes of either side that the other lacks, except where rounding may decide about a limit.
 
     Args:
-        wanted: also the boxes that were clipped to nothing, which the graph leaves out, as an inference does later.
+        detections: of onnxruntime.
+        expected: of torch. Includes the boxes that were clipped to nothing, which the graph leaves out, as an inference
+            does later.
+        postprocess: thresholds of both.
     """
-    free = np.ones(len(found.scores), dtype=bool)
-    lacking = []
-    for box, score, class_id in zip(*wanted):
-        near = free & (found.classes == class_id) & (np.abs(found.scores - score) <= SCORE_TOLERANCE)
-        near &= (np.abs(found.boxes_xyxy - box) <= BOX_TOLERANCE_PX).all(axis=1)
+    free = np.ones(len(detections), dtype=bool)
+    unmatched = []
+    for box, score, class_id in zip(expected.boxes_xyxy, expected.scores, expected.classes):
+        near = free & (detections.classes == class_id) & (np.abs(detections.scores - score) <= SCORE_TOLERANCE)
+        near &= (np.abs(detections.boxes_xyxy - box) <= BOX_TOLERANCE_PX).all(axis=1)
         if near.any():
-            free[near.argmax()] = False
+            free[near.argmax()] = False  # each counts once
         elif (box[2:] > box[:2]).all():
-            lacking.append(float(score))
-    left = np.array(lacking + found.scores[free].tolist())
-    return int((left > _uncertain_score(wanted, rules) + SCORE_TOLERANCE).sum())
+            unmatched.append(float(score))
+    scores = np.array(unmatched + detections.scores[free].tolist())
+    # a score at the threshold, or that of the last box of a full list, may be kept by one and not by the other
+    is_full = len(expected) >= postprocess.max_detections
+    uncertain = float(expected.scores.min()) if is_full else postprocess.score_threshold
+    return int((scores > uncertain + SCORE_TOLERANCE).sum())
 
 
-def _uncertain_score(wanted: Found, rules: DecodingRules) -> float:
-    """A box with this score may be kept by one and not by the other."""
-    full = len(wanted.scores) >= rules.max_detections
-    return float(wanted.scores.min()) if full else rules.score_threshold
-
-
-def _torch_finds(
-    model: RetinaNet, rules: DecodingRules, canvas: np.ndarray, image_hw: tuple[int, int]
-) -> Found:
+def _detect_with_torch(
+    model: RetinaNet, postprocess: PostprocessConfig, canvas: np.ndarray, image_hw: tuple[int, int]
+) -> Detections:
     """As the torch engine does, on a batch as large as the input of the graph."""
     height, width = image_hw
-    picture = torch.from_numpy(canvas[:height, :width].transpose(2, 0, 1).copy())
+    image = torch.from_numpy(canvas[:height, :width].transpose(2, 0, 1).copy())  # (3, h, w)
     if model.cfg["INPUT.FORMAT"] == "RGB":
-        picture = picture.flip(0)
+        image = image.flip(0)
     whole = torch.zeros((3, *canvas.shape[:2]), dtype=torch.uint8)
     with torch.no_grad():
-        batch = model.preprocess([picture, whole])[0][:1]  # the second one only brings the first to its size
+        batch = model.preprocess([image, whole])[0][:1]  # the second image only pads the first to the size of the input
         dense = model(batch)
-        decoded = model.decode(
-            dense, [image_hw], rules.score_threshold, rules.nms_threshold, rules.max_detections
-        )[0]
-    return Found(*(part.numpy() for part in decoded[:3]))
-
-
-def _session(file: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        decoded = decode_batch(dense, [image_hw], postprocess, model.cfg["MODEL.RETINANET.BBOX_REG_WEIGHTS"])[0]
+    return Detections(*(field.numpy() for field in decoded[:3]))

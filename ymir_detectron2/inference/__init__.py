@@ -1,1 +1,1 @@
-"""A stream of picture paths becomes a stream of detections."""
+"""Inference over a stream of image files: prefetch, tile, predict, merge."""

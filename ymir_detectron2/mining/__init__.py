@@ -1,1 +1,1 @@
-"""Which pictures are most worth labelling: pure functions from pictures and detections to one number per picture."""
+"""Which images are most worth labelling: pure functions from images and detections to one number per image."""

@@ -1,6 +1,6 @@
-"""ALDD: a picture is worth labelling where neighbouring places of its class maps contradict each other.
+"""ALDD: an image is worth labelling where neighbouring places of its score maps contradict each other.
 
-Letters: N pictures, C maps, K classes, h and w height and width of a map in its own places.
+Letters: N images, C maps, K classes, h and w height and width of a map in its own places.
 Source: Aghdam et al., Active Learning for Deep Detection Neural Networks, ICCV 2019, arXiv 1911.09168. Sizes of the
 pools as in the YMIR executors det-yolov5-tmi and det-mmdetection-tmi, whose operator this is; the maps differ, see
 docs/mining.md.
@@ -9,14 +9,16 @@ docs/mining.md.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Sequence
+import math
+from typing import Any, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-if TYPE_CHECKING:
-    from ..engines.base import DenseView, Detections, Pixels, ReadDense
+from ..detections import Detections, ImageDenseOutputs, Pixels
+from ..errors import ConfigError, briefly
+from .algorithms import Algorithm
 
 logger = logging.getLogger(__name__)
 
@@ -26,45 +28,54 @@ WINDOW = 32
 """Side of the squares of which the most contradictory place counts; a map that is smaller is one square."""
 
 
-class Aldd:
+class Aldd(Algorithm):
     """See `Algorithm`. Scores are not negative (but for rounding) and need no detections."""
 
-    def __init__(self, class_weights: np.ndarray) -> None:
-        """
-        Args:
-            class_weights: (K,) how much each class counts.
-        """
-        self.read: ReadDense | None = read_contradiction
-        self._class_weights = class_weights
-        self._has_warned = False
+    uses_class_weights = True
+    _has_warned = False
 
-    def part_values(
-        self, names: Sequence[str], parts: Sequence[Pixels], found: Sequence[Detections], readings: Sequence[Any]
+    def __init__(
+        self, *, class_names: Sequence[str] = (), class_distribution_scores: str = "", **options: Any
+    ) -> None:
+        super().__init__(class_names=class_names, **options)
+        self.extract = extract_contradiction
+        self._class_weights = read_class_weights(class_distribution_scores, class_names)  # (K,)
+
+    def score_tiles(
+        self,
+        names: Sequence[str],
+        tiles: Sequence[Pixels],
+        detections: Sequence[Detections],
+        extracted: Sequence[Any],
     ) -> list[Any]:
-        """The readings (K,) of each part. Zeros, and one warning, in place of what is no finite number."""
-        return [self._finite(name, reading) for name, reading in zip(names, readings)]
+        """Return the contradictions (K,) of each tile; 0, with one warning, in place of NaN and infinity."""
+        scores = []
+        for name, contradictions in zip(names, extracted):
+            is_finite = np.isfinite(contradictions)
+            if not is_finite.all() and not self._has_warned:
+                self._has_warned = True
+                logger.warning("%s: class maps are not finite numbers; reported once; check the model", name)
+            scores.append(np.where(is_finite, contradictions, 0.0))
+        return scores
 
-    def score(self, name: str, found: Detections, values: Sequence[Any]) -> float:
-        """Weighted sum over the classes of the mean over the parts."""
-        return float(np.dot(self._class_weights, np.mean(values, axis=0)))
-
-    def _finite(self, name: str, reading: np.ndarray) -> np.ndarray:
-        is_finite = np.isfinite(reading)
-        if not is_finite.all() and not self._has_warned:
-            self._has_warned = True
-            logger.warning("%s: class maps are not finite numbers; this is said once, look at the model", name)
-        return np.where(is_finite, reading, 0.0)
+    def score_image(self, name: str, detections: Detections, tile_scores: Sequence[Any]) -> float:
+        """Return the weighted sum over the classes of the mean over the tiles."""
+        return float(np.dot(self._class_weights, np.mean(tile_scores, axis=0)))
 
 
-def read_contradiction(view: DenseView) -> np.ndarray:
-    """(K,) float64: per class the window means of all pyramid levels, each at its own resolution, added up."""
-    levels = [window_means(contradiction(maps[None], padding=NEIGHBOURHOOD // 2))[0] for maps in view.class_maps]
-    reading: np.ndarray = torch.stack(levels).double().sum(dim=0).cpu().numpy()
-    return reading
+def extract_contradiction(outputs: ImageDenseOutputs) -> np.ndarray:
+    """Return (K,) float64: per class the sum over the pyramid levels of their window means.
+
+    Each level keeps its own resolution. Resized to the image, as the peers do it, 9 anchors on 5 levels with 80
+    classes would take 15 GB for one image of 800 x 1333 pixels.
+    """
+    levels = [window_means(contradiction(maps[None], padding=NEIGHBOURHOOD // 2))[0] for maps in outputs.score_maps]
+    total: np.ndarray = torch.stack(levels).double().sum(dim=0).cpu().numpy()  # (levels, K) -> (K,)
+    return total
 
 
 def contradiction(probs: torch.Tensor, *, padding: int) -> torch.Tensor:
-    """Entropy of the mean minus mean of the entropy, over the neighbourhood of each place.
+    """Return the entropy of the mean minus the mean of the entropy, over the neighbourhood of each place.
 
     Args:
         probs: (N, C, h, w) in [0, 1].
@@ -74,16 +85,18 @@ def contradiction(probs: torch.Tensor, *, padding: int) -> torch.Tensor:
     Returns:
         (N, C, h', w') in nats, 0 where all neighbours agree, never below (but for rounding).
     """
-    return _entropy(_mean_around(probs, padding)) - _mean_around(_entropy(probs), padding)
+    return _entropy(_neighbourhood_mean(probs, padding)) - _neighbourhood_mean(_entropy(probs), padding)
 
 
 def window_means(values: torch.Tensor) -> torch.Tensor:
-    """(N, C, h, w) -> (N, C): mean over the windows of their largest value; what fills no window does not count."""
+    """Return (N, C, h, w) -> (N, C): mean over the windows of their largest value; a rest that fills no window does
+    not count."""
     window = min(WINDOW, values.shape[2]), min(WINDOW, values.shape[3])
     return F.max_pool2d(values, window, window).mean(dim=(2, 3))
 
 
-def _mean_around(values: torch.Tensor, padding: int) -> torch.Tensor:
+def _neighbourhood_mean(values: torch.Tensor, padding: int) -> torch.Tensor:
+    # zeros that count would count as contradicting neighbours all along the border
     return F.avg_pool2d(values, NEIGHBOURHOOD, stride=1, padding=padding, count_include_pad=False)
 
 
@@ -91,3 +104,36 @@ def _entropy(probs: torch.Tensor) -> torch.Tensor:
     """-p ln p - (1 - p) ln (1 - p), 0 at both ends."""
     inside = probs.clamp(0.0, 1.0)  # a mean of ones may be rounded above 1
     return torch.special.entr(inside) + torch.special.entr(1.0 - inside)
+
+
+def read_class_weights(text: str, class_names: Sequence[str]) -> np.ndarray:
+    """Read the key `class_distribution_scores`: how much each class counts, e.g. "1.0,1.0,0.1", in their order.
+
+    Returns:
+        (K,) float64; classes at the end that the text does not reach have 1.0, as all have in an empty text.
+
+    Raises:
+        ConfigError: more numbers than classes, or something that is not a number of 0 or more.
+    """
+    entries = text.split(",") if text.strip() else []
+    if len(entries) > len(class_names):
+        raise ConfigError(
+            f"config.yaml: class_distribution_scores: {len(entries)} numbers in {briefly(text)}, but the model has"
+            f" {len(class_names)} classes ({', '.join(class_names)}); give at most one number for each"
+        )
+    weights = np.ones(len(class_names))
+    weights[: len(entries)] = [_weight(entry, text) for entry in entries]
+    return weights
+
+
+def _weight(entry: str, text: str) -> float:
+    try:
+        weight = float(entry)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight >= 0.0):
+        raise ConfigError(
+            f"config.yaml: class_distribution_scores: expected numbers of 0 or more with commas between, found"
+            f" {briefly(entry.strip())} in {briefly(text)}; correct it or leave the field empty"
+        )
+    return weight

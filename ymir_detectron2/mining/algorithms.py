@@ -1,63 +1,117 @@
-"""The mining algorithms by name, as the key `mining_algorithm` of config.yaml has them."""
+"""The interface of a mining algorithm (active learning), and the algorithm of a task by its name.
+
+A new algorithm is a class in a file of this folder and a line in the table of `config/mining_algorithms.py`; its
+formula and source go into docs/mining.md.
+"""
 
 from __future__ import annotations
 
+import importlib
 import logging
-from typing import TYPE_CHECKING, Callable, Mapping, Sequence
+from typing import Any, Callable, List, Sequence
 
+from ..config.mining_algorithms import MINING_ALGORITHMS
+from ..detections import Detections, ExtractDense, Pixels
 from ..errors import ConfigError, briefly
-from ..settings import MINING_ALGORITHMS
-from .cald import Cald
-from .cald_legacy import CaldLegacy
-from .chance import Chance
-from .class_weights import KEY as CLASS_WEIGHTS_KEY
-from .class_weights import read_class_weights
-from .entropy import Entropy
-from .margin import Margin
-from .view_comparison import Detect
-
-if TYPE_CHECKING:
-    from .algorithm import Algorithm
 
 logger = logging.getLogger(__name__)
 
-ALGORITHMS: tuple[str, ...] = MINING_ALGORITHMS
 UNREADABLE_SCORE = -2.0
-"""Of a picture that cannot be opened, which nobody can label: below every score of every algorithm. CALD reaches down
+"""Of an image that cannot be opened, which nobody can label: below every score of every algorithm. CALD reaches down
 to -1, its legacy formula to -1.3, the others to 0."""
+
+Detect = Callable[[Sequence[Pixels]], List[Detections]]
+"""Predicts boxes in images of any sizes, in pixels of the image that was given; see `Detector.detect`."""
+
+
+class Algorithm:
+    """Scores by how much labelling an image would teach the model: the higher, the earlier the image is mined.
+
+    An image is one tile, or several with `tile_size`: first each tile is scored, then its tile scores and its merged
+    detections give the score of the image, which depends on the image, its name, the seed and the model; not on the
+    order of candidates or boxes, on batches, or on other images.
+    """
+
+    extract: ExtractDense | None = None
+    """What to keep of the dense outputs of each tile; None: nothing."""
+    uses_class_weights = False
+    """Whether `class_distribution_scores` has an effect."""
+
+    def __init__(
+        self,
+        *,
+        detect: Detect | None = None,
+        seed: int = 0,
+        class_names: Sequence[str] = (),
+        class_distribution_scores: str = "",
+    ) -> None:
+        """Every algorithm takes the same options and uses those that it needs.
+
+        Args:
+            detect: called by algorithms that augment images; None where the table says that none are needed.
+            seed: random seed of holes and of the random baseline.
+            class_names: of the detector.
+            class_distribution_scores: weights of the classes as text, see `aldd.read_class_weights`.
+
+        Raises:
+            ConfigError: weights that do not fit the classes.
+        """
+        # one signature for all: the table then needs no more than the name of a class
+        self.detect = detect
+        self.seed = seed
+
+    def score_tiles(
+        self,
+        names: Sequence[str],
+        tiles: Sequence[Pixels],
+        detections: Sequence[Detections],
+        extracted: Sequence[Any],
+    ) -> list[Any]:
+        """Return what each tile contributes; by default None, for algorithms that score the merged detections.
+
+        Args:
+            names: of each tile: the file name of its image, with `#2` and so on appended for further tiles.
+            tiles: pixels as the network gets them; they may belong to different images.
+            detections: of each tile, boxes in pixels of the tile.
+            extracted: what `extract` returned for each; all None without `extract`.
+        """
+        return [None] * len(names)
+
+    def score_image(self, name: str, detections: Detections, tile_scores: Sequence[Any]) -> float:
+        """Return the score of one image.
+
+        Args:
+            name: its file name.
+            detections: of all its tiles, merged, in pixels of the original image.
+            tile_scores: what `score_tiles` returned for its tiles.
+        """
+        raise NotImplementedError
 
 
 def build_algorithm(
-    name: str, *, detect: Detect, seed: int, class_names: Sequence[str], class_distribution_scores: str
+    name: str,
+    *,
+    detect: Detect | None = None,
+    seed: int = 0,
+    class_names: Sequence[str] = (),
+    class_distribution_scores: str = "",
 ) -> Algorithm:
-    """Make an algorithm ready to score.
-
-    Args:
-        name: one of ALGORITHMS.
-        detect: finds boxes in pictures as they are, see `Detector.detect`.
-        seed: changes holes and chance.
-        class_names: of the detector.
-        class_distribution_scores: weights of the classes, see `class_weights.py`; only aldd uses them.
+    """Build an algorithm by its name in config.yaml, with the options of `Algorithm`.
 
     Raises:
         ConfigError: an unknown name, or weights that do not fit.
     """
-    if name == "aldd":
-        weights = read_class_weights(class_distribution_scores, class_names)
-        from .aldd import Aldd  # imports torch; all else here does without
-
-        return Aldd(weights)
-    builders: Mapping[str, Callable[[], Algorithm]] = {
-        "cald": lambda: Cald(detect, seed=seed),
-        "cald_legacy": lambda: CaldLegacy(detect, seed=seed),
-        "entropy": Entropy,
-        "margin": Margin,
-        "random": lambda: Chance(seed=seed),
-    }
-    if name not in builders:
+    # settings check the name too, but not every caller has read it from there
+    if name not in MINING_ALGORITHMS:
         raise ConfigError(
-            f"config.yaml: mining_algorithm: must be one of {', '.join(ALGORITHMS)}, found {briefly(name)}"
+            f"config.yaml: mining_algorithm: must be one of {', '.join(MINING_ALGORITHMS)}, found {briefly(name)}"
         )
-    if class_distribution_scores.strip():
-        logger.warning("config.yaml: %s has no effect with %s; only aldd uses it", CLASS_WEIGHTS_KEY, name)
-    return builders[name]()
+    entry = MINING_ALGORITHMS[name]
+    # by name: aldd imports torch, which takes seconds and is not needed to choose another
+    module = importlib.import_module(f"..{entry.module}", __package__)
+    algorithm_class: type[Algorithm] = getattr(module, entry.class_name)
+    if class_distribution_scores.strip() and not algorithm_class.uses_class_weights:
+        logger.warning("config.yaml: class_distribution_scores has no effect with %s; only aldd uses it", name)
+    return algorithm_class(
+        detect=detect, seed=seed, class_names=class_names, class_distribution_scores=class_distribution_scores
+    )

@@ -1,54 +1,129 @@
-"""CALD: score a picture by how consistently its objects are found again in four altered views of it.
+"""CALD, consistency-based active learning: score an image by how consistently its objects are detected again in
+augmented copies of it.
 
-The definition is in docs/mining.md, the arithmetic in `scores.py`, the way of the pictures in `view_comparison.py`.
+Yu et al., "Consistency-based Active Learning for Object Detection", arXiv 2103.10374; the definition and where it
+departs from the authors' code are in docs/mining.md, the arithmetic is in `scores.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+import logging
+from dataclasses import replace
+from typing import Any, Sequence
 
 import numpy as np
 
-from .augmentations import AUGMENTATIONS
-from .scores import consistency, distinct_best_first, evenly_thinned
-from .view_comparison import Detect, ViewComparison
+from ..detections import Detections, Pixels
+from .algorithms import Algorithm
+from .augmentations import AUGMENTATIONS, Augmentation
+from .scores import consistency, distinct_best_first, evenly_thinned, finite_only
+from .seeding import rng_for
 
-if TYPE_CHECKING:
-    from ..engines.base import Detections, Pixels, ReadDense
-
-NOTHING_FOUND = 0.0
-"""The score of a picture without detections. It is the highest there is: such pictures are mined first."""
+logger = logging.getLogger(__name__)
 
 
-class Cald:
-    """See `Algorithm`. Scores in [-1, 0]."""
+class Cald(Algorithm):
+    """See `Algorithm`. Scores in [-1, 0]; the least consistent images are mined first.
 
-    read: ReadDense | None = None
+    Needs `detect`, which is called once per augmentation with the augmented tiles of a whole chunk; it must predict
+    the same for an image whatever else is in the batch. `seed` changes where holes are cut, nothing else.
+    """
 
-    def __init__(self, detect: Detect, *, seed: int = 0) -> None:
-        """
+    augmentations: Sequence[Augmentation] = AUGMENTATIONS
+    score_without_detections = 0.0
+    """The highest score there is: an image without detections is mined first, as in the authors' code."""
+    _has_warned = False
+
+    def select_references(self, detections: Detections) -> Detections:
+        """Return which of the finite detections of a tile are compared, and in which order."""
+        # copies first: they would change which ranks the thinning keeps
+        return evenly_thinned(distinct_best_first(detections))
+
+    def compare(self, references: Detections, augmented: Detections) -> float:
+        """Return the consistency of one augmented tile.
+
         Args:
-            detect: finds boxes in pictures as they are; called once per augmentation and chunk.
-            seed: changes where holes are cut, nothing else.
+            references: n >= 1 boxes of the plain tile, carried into the frame of the augmented one.
+            augmented: detections in the augmented tile.
         """
-        self._comparison = ViewComparison(
-            detect, augmentations=AUGMENTATIONS, select=_reference_boxes, compare=consistency, seed=seed
-        )
+        return consistency(references, augmented)
 
-    def part_values(
-        self, names: Sequence[str], parts: Sequence[Pixels], found: Sequence[Detections], readings: Sequence[Any]
-    ) -> list[Any]:
-        """The consistencies (4,) of each part, one per view; None where nothing is found."""
-        return list(self._comparison.values(names, parts, found))
-
-    def score(self, name: str, found: Detections, values: Sequence[Any]) -> float:
-        """-(mean over the views of the least consistency over the parts), or NOTHING_FOUND."""
-        compared = [value for value in values if value is not None]
-        if not compared:
-            return NOTHING_FOUND
-        least = np.min(compared, axis=0)  # (4,)
+    def reduce(self, tile_scores: np.ndarray) -> float:
+        """Return the score of an image from the (t, 4) consistencies of its t >= 1 tiles."""
+        least = np.min(tile_scores, axis=0)  # (t, 4) -> (4,): the tile that survives an augmentation worst decides
         return 0.0 - float(np.mean(least))  # 0.0 - 0.0 is 0.0, while -(0.0) prints as -0.0
 
+    def score_image(self, name: str, detections: Detections, tile_scores: Sequence[Any]) -> float:
+        """Return `reduce` of the tiles with detections, or `score_without_detections`."""
+        compared = [scores for scores in tile_scores if scores is not None]
+        return self.reduce(np.stack(compared)) if compared else self.score_without_detections
 
-def _reference_boxes(detections: Detections) -> Detections:
-    return evenly_thinned(distinct_best_first(detections))
+    def score_tiles(
+        self,
+        names: Sequence[str],
+        tiles: Sequence[Pixels],
+        detections: Sequence[Detections],
+        extracted: Sequence[Any],
+    ) -> list[Any]:
+        """Return the consistencies (4,) of each tile, one per augmentation; None for a tile without detections.
+
+        Raises:
+            ValueError: the lists, or what `detect` returns, differ in length.
+        """
+        if not len(names) == len(tiles) == len(detections):
+            raise ValueError(
+                f"as many of each: {len(names)} names, {len(tiles)} tiles, {len(detections)} detections of tiles"
+            )
+        references = [self.select_references(self._finite(name, boxes)) for name, boxes in zip(names, detections)]
+        # a tile without detections needs no further forward pass: there is nothing to compare
+        compared = [index for index, boxes in enumerate(references) if len(boxes)]
+        scores: list[np.ndarray | None] = [None] * len(names)
+        if compared:
+            # one augmentation after the other, so that at most one augmented copy of each tile is in memory
+            columns = [
+                self._score_augmentation(
+                    augmentation,
+                    [names[i] for i in compared],
+                    [tiles[i] for i in compared],
+                    [references[i] for i in compared],
+                )
+                for augmentation in self.augmentations
+            ]
+            for index, row in zip(compared, zip(*columns)):
+                scores[index] = np.array(row)
+        return scores
+
+    def _score_augmentation(
+        self,
+        augmentation: Augmentation,
+        names: Sequence[str],
+        tiles: Sequence[Pixels],
+        references: Sequence[Detections],
+    ) -> list[float]:
+        """Return the consistency of each tile, all with at least one reference box, under one augmentation."""
+        augmented_tiles, expected = [], []
+        for name, tile, reference in zip(names, tiles, references):
+            # a fresh generator each time: no augmentation can shift the random numbers of the next
+            augmented, boxes = augmentation.apply(tile, reference.boxes_xyxy, rng_for(name, self.seed))
+            augmented_tiles.append(augmented)
+            expected.append(replace(reference, boxes_xyxy=boxes))
+        assert self.detect is not None  # the table says that this algorithm needs images, and so a detector
+        detections = self.detect(augmented_tiles)
+        if len(detections) != len(augmented_tiles):
+            raise ValueError(
+                f"{augmentation.name}: the detector answered {len(detections)} times for {len(augmented_tiles)} images"
+            )
+        return [
+            self.compare(reference, self._finite(name, augmented))
+            for name, reference, augmented in zip(names, expected, detections)
+        ]
+
+    def _finite(self, name: str, detections: Detections) -> Detections:
+        """Drop NaN and infinity, which would make a score that cannot be sorted. Warns the first time only."""
+        finite = finite_only(detections)
+        if len(finite) < len(detections) and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s: ignored boxes that are not finite numbers; reported once; check the model", name
+            )
+        return finite

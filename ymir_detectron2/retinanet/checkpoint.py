@@ -1,4 +1,4 @@
-"""Weight files: read without running code, written so that detectron2 reads them.
+"""Weight files: read without running code, written as detectron2 reads them, loaded into a model with a report.
 
 {"model": {"backbone.bottom_up.stem.conv1.weight": tensor, ...}, "class_names": [...], ...}
 """
@@ -9,15 +9,14 @@ import io
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..atomic_file import atomic_write
 from ..errors import ModelError
-from .loading import LoadReport, load_weights
 from .unpickling import RefusedContentError, is_zip, load_pickle, load_torch_file
 from .weight_names import to_model_names
 
@@ -26,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 _WRAPPERS = ("model", "model_state", "state_dict", "ema_state", "model_ema", "ema", "module", "state", "blobs")
-"""Where programs keep the weights in a file, first hit wins: with both, `model` is what detectron2 loads."""
+"""Keys under which programs keep the weights in a file. The first hit wins: of several, detectron2 loads `model`."""
 
 _PICKLE_START, _ZIP_START = b"\x80", b"PK"
 
@@ -42,7 +41,16 @@ _MALFORMED = (
     TypeError,
     ValueError,
 )
-"""What readers raise on bytes that mean nothing; a damaged pickle can end in any of them."""
+"""Errors of readers on bytes that mean nothing; a damaged pickle can end in any of them."""
+
+_BACKBONE = "backbone.bottom_up."
+_OBSOLETE = ("pixel_mean", "pixel_std", "anchor_generator.")
+"""Buffers in old files of detectron2; today these numbers come from the configuration."""
+_COUNTER = ".num_batches_tracked"
+"""Steps of a batch normalisation, which nothing reads; frozen layers of detectron2 0.6 have none."""
+
+
+Shape = Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,33 @@ class Checkpoint:
     """Tensors on the CPU under this model's names, whoever wrote them."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """Everything else in the file: class names, iteration, optimiser state; plain data and tensors."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What happened to each tensor of a file and of the model."""
+
+    num_loaded: int
+    """Tensors of the file that were copied into the model."""
+    missing: tuple[str, ...]
+    """Tensors of the model that the file lacks; they keep their initial values."""
+    unexpected: tuple[str, ...]
+    """Tensors of the file that the model has no place for."""
+    misshapen: tuple[tuple[str, Shape, Shape], ...]
+    """Name, shape in the file, shape in the model; they keep their initial values."""
+
+    def table(self) -> str:
+        """Return a line with the counts, then a table with a row per tensor that was not loaded."""
+        rows = [("tensor", "in the file", "in the model", "")]
+        rows += [(name, str(file), str(model), "keeps its initial values") for name, file, model in self.misshapen]
+        rows += [(name, "-", "yes", "keeps its initial values") for name in self.missing]
+        rows += [(name, "yes", "-", "not used") for name in self.unexpected]
+        count = f"{self.num_loaded} tensors loaded, {len(rows) - 1} not"
+        if len(rows) == 1:
+            return count
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0])).rstrip() for row in rows]
+        return "\n".join([count, *lines])
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -66,13 +101,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state, wrapper = _find_state(content)
     if state is None:
         raise ModelError(f"{path}: holds no weights; expected a dictionary of tensors, perhaps under the key 'model'")
-    tensors = {str(name): _to_tensor(value) for name, value in state.items() if _is_tensor(value)}
+    tensors = {str(name): _as_tensor(value) for name, value in state.items() if _is_tensor(value)}
     metadata = {str(key): value for key, value in content.items() if wrapper and key != wrapper}
     return Checkpoint(to_model_names(tensors), metadata)
 
 
 def write_checkpoint(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write the weights under `model`, and `metadata` (plain data and tensors) beside them, in one step.
+    """Write the weights under `model`, and `metadata` (plain data and tensors) next to them, in one step.
 
     Raises:
         StorageError: the disk is full or read-only; an older file of this name is untouched.
@@ -87,14 +122,14 @@ def write_content(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the disk is full or read-only; an older file of this name is untouched.
     """
-    buffer = io.BytesIO()  # torch turns a full disk into a RuntimeError; written by us, it stays an OSError
+    buffer = io.BytesIO()  # torch.save turns a full disk into a RuntimeError; written here, it stays an OSError
     torch.save(dict(content), buffer)
     with atomic_write(Path(path), "wb") as file:
         file.write(buffer.getbuffer())
 
 
 def read_content(path: Path) -> Any:
-    """Read whatever plain data and tensors a file holds, without running code.
+    """Read the plain data and tensors of a file, without running code.
 
     Raises:
         ModelError: no such file, a damaged one, or one that asks for code to be run.
@@ -102,9 +137,11 @@ def read_content(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; check the path of the weights")
     try:
-        if path.suffix == ".pkl" and not is_zip(path):
+        if path.suffix == ".pkl" and not is_zip(path):  # a .pkl that torch.save wrote is no plain pickle
             return load_pickle(path)
-        if not _begins_like_torch(path):
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start != _ZIP_START and start[:1] != _PICKLE_START:  # tells a foreign file from a damaged one
             raise ModelError(f"{path}: is no file that torch.save wrote; give a .pth or .pkl file with weights")
         return load_torch_file(path)
     except RefusedContentError as error:
@@ -113,14 +150,54 @@ def read_content(path: Path) -> Any:
             "save the weights alone, as torch.save(model.state_dict(), path) does"
         ) from error
     except _MALFORMED as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]  # torch adds advice in further lines
         raise ModelError(f"{path}: is damaged or no weight file ({reason}); copy it again or give another") from error
 
 
-def _begins_like_torch(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(2)
-    return start == _ZIP_START or start[:1] == _PICKLE_START
+def load_weights(
+    model: nn.Module, state_dict: Mapping[str, Tensor], source: str = "the weights", *, backbone: str = _BACKBONE
+) -> LoadReport:
+    """Copy the tensors that fit into `model`; others, as of a classifier of other classes, keep their initial values.
+
+    Args:
+        model: a RetinaNet, or with another `backbone` any detector.
+        state_dict: from read_checkpoint.
+        source: the file, for the error.
+        backbone: prefix of the names of its tensors.
+
+    Raises:
+        ModelError: not one tensor fits the backbone: these are weights of something else.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {
+        name: tensor for name, tensor in state_dict.items()
+        if name in shapes or not (name.startswith(_OBSOLETE) or name.endswith(_COUNTER))
+    }  # fmt: skip
+    # load_state_dict raises on other shapes, even where it may leave tensors out
+    misshapen = tuple(
+        (name, tuple(tensor.shape), shapes[name])
+        for name, tensor in given.items()
+        if name in shapes and tuple(tensor.shape) != shapes[name]
+    )
+    for name, _, _ in misshapen:
+        del given[name]
+    if not any(name in shapes and name.startswith(backbone) for name in given):
+        expected = next(name for name in shapes if name.startswith(backbone))
+        found = f"begins with {next(iter(state_dict))}" if state_dict else "is empty"
+        raise ModelError(
+            f"{source}: no tensor fits the backbone, which wants {expected} {shapes[expected]}; the file {found}; "
+            "give weights of a RetinaNet or ResNet of the same MODEL.RESNETS"
+        )
+    result = model.load_state_dict(given, strict=False)
+    misshapen_names = {name for name, _, _ in misshapen}
+    return LoadReport(
+        num_loaded=len(given) - len(result.unexpected_keys),
+        missing=tuple(
+            name for name in result.missing_keys if name not in misshapen_names and not name.endswith(_COUNTER)
+        ),
+        unexpected=tuple(result.unexpected_keys),
+        misshapen=misshapen,
+    )
 
 
 def _find_state(content: Any) -> tuple[Mapping[Any, Any] | None, str | None]:
@@ -128,15 +205,16 @@ def _find_state(content: Any) -> tuple[Mapping[Any, Any] | None, str | None]:
     if not isinstance(content, Mapping):
         return None, None
     for key in _WRAPPERS:
-        state, _ = _find_state(content.get(key))
+        state, _ = _find_state(content.get(key))  # wrappers may be nested
         if state is not None:
             return state, key
     return (content, None) if any(_is_tensor(value) for value in content.values()) else (None, None)
 
 
-def _is_tensor(value: Any) -> bool:
+def _is_tensor(value: Any) -> bool:  # a .pkl holds NumPy arrays
     return isinstance(value, (Tensor, np.ndarray, np.generic))
 
 
-def _to_tensor(value: Any) -> Tensor:
+def _as_tensor(value: Any) -> Tensor:
+    # np.array copies: torch warns about read-only arrays, which a pickle may hold, and knows no NumPy scalars
     return value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))

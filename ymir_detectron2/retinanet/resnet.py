@@ -1,7 +1,7 @@
-"""ResNet and ResNeXt as detectron2 arranges them: `stem`, `res2` .. `res5`.
+"""ResNet and ResNeXt backbones with detectron2's structure and names: `stem`, `res2` .. `res5`.
 
 Source: He et al., arXiv 1512.03385; Xie et al., arXiv 1611.05431. Random numbers are drawn in detectron2's order, so
-that one seed gives both the same initial weights.
+that one random seed gives both the same initial weights. Letters: N images, C channels, H and W of the image.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Mapping, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv import NormedConv2d, fill_msra
-from .norm import freeze_batch_norm
+from .layers import ConvNorm2d, freeze_batch_norm, init_msra
 
+# table 1 of the paper
 BLOCKS_PER_STAGE: Mapping[int, Sequence[int]] = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -29,36 +29,36 @@ class BasicStem(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, norm: str) -> None:
         super().__init__()
-        self.conv1 = NormedConv2d(in_channels, out_channels, 7, norm=norm, stride=2, padding=3, bias=False)
-        fill_msra(self.conv1)
+        self.conv1 = ConvNorm2d(in_channels, out_channels, 7, norm=norm, stride=2, padding=3, bias=False)
+        init_msra(self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(F.relu_(self.conv1(x)), kernel_size=3, stride=2, padding=1)
 
 
 class ResidualBlock(nn.Module):
-    """What basic and bottleneck blocks share: a projection where the channels change, and the sum at the end."""
+    """Base of basic and bottleneck blocks: a projection shortcut where the channels change, the sum, the last ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: str) -> None:
         super().__init__()
         self.shortcut = None
         if in_channels != out_channels:
-            self.shortcut = NormedConv2d(in_channels, out_channels, 1, norm=norm, stride=stride, bias=False)
+            self.shortcut = ConvNorm2d(in_channels, out_channels, 1, norm=norm, stride=stride, bias=False)
 
     def residual(self, x: Tensor) -> Tensor:
-        """The branch beside the shortcut, before the last ReLU."""
+        """Compute the residual branch."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.residual(x)
+        # in place, like the ReLUs: one feature map less in memory
         out += x if self.shortcut is None else self.shortcut(x)
         return F.relu_(out)
 
-    def _fill(self, *convs: nn.Conv2d) -> None:
-        for conv in convs:
-            fill_msra(conv)
-        if self.shortcut is not None:
-            fill_msra(self.shortcut)
+    def _init_weights(self, *convs: nn.Conv2d) -> None:
+        """Initialise in detectron2's order, the shortcut last."""
+        for conv in (*convs, *([] if self.shortcut is None else [self.shortcut])):
+            init_msra(conv)
 
 
 class BasicBlock(ResidualBlock):
@@ -67,9 +67,9 @@ class BasicBlock(ResidualBlock):
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: str) -> None:
         super().__init__(in_channels, out_channels, stride, norm)
         options: dict[str, Any] = {"norm": norm, "padding": 1, "bias": False}
-        self.conv1 = NormedConv2d(in_channels, out_channels, 3, stride=stride, **options)
-        self.conv2 = NormedConv2d(out_channels, out_channels, 3, **options)
-        self._fill(self.conv1, self.conv2)
+        self.conv1 = ConvNorm2d(in_channels, out_channels, 3, stride=stride, **options)
+        self.conv2 = ConvNorm2d(out_channels, out_channels, 3, **options)
+        self._init_weights(self.conv1, self.conv2)
 
     def residual(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv2(F.relu_(self.conv1(x)))
@@ -91,23 +91,27 @@ class BottleneckBlock(ResidualBlock):
         stride_in_1x1: bool,
         dilation: int,
     ) -> None:
-        """`width` is the number of channels of the 3x3 convolution."""
+        """
+        Args:
+            width: channels of the 3x3 convolution.
+            stride_in_1x1: True for MSRA's ImageNet weights, which were trained so; torchvision's have it in the 3x3.
+        """
         super().__init__(in_channels, out_channels, stride, norm)
-        stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)  # MSRA's weights : everybody else's
-        self.conv1 = NormedConv2d(in_channels, width, 1, norm=norm, stride=stride_1x1, bias=False)
-        self.conv2 = NormedConv2d(
+        stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
+        self.conv1 = ConvNorm2d(in_channels, width, 1, norm=norm, stride=stride_1x1, bias=False)
+        self.conv2 = ConvNorm2d(
             width,
             width,
             3,
             norm=norm,
             stride=stride_3x3,
-            padding=dilation,
+            padding=dilation,  # keeps the size
             dilation=dilation,
             groups=groups,
             bias=False,
         )
-        self.conv3 = NormedConv2d(width, out_channels, 1, norm=norm, bias=False)
-        self._fill(self.conv1, self.conv2, self.conv3)
+        self.conv3 = ConvNorm2d(width, out_channels, 1, norm=norm, bias=False)
+        self._init_weights(self.conv1, self.conv2, self.conv3)
 
     def residual(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv3(F.relu_(self.conv2(F.relu_(self.conv1(x)))))
@@ -115,12 +119,13 @@ class BottleneckBlock(ResidualBlock):
 
 
 class ResNet(nn.Module):
-    """Stem and stages; `channels` and `strides` describe each named output, in pixels of the picture."""
+    """Stem and stages. `channels` and `strides` (pixels of the image per cell) describe each named output."""
 
     def __init__(self, stem: BasicStem, stages: Mapping[str, nn.Module], out_features: Sequence[str]) -> None:
         super().__init__()
         self.stem = stem
         self.stage_names = tuple(stages)
+        # as attributes, not in a ModuleList: weight files have them as `res2.0.conv1`
         for name, stage in stages.items():
             self.add_module(name, stage)
         self.out_features = tuple(out_features)
@@ -128,7 +133,7 @@ class ResNet(nn.Module):
         self.strides: dict[str, int] = {"stem": STEM_STRIDE}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(N, 3, H, W) -> the named feature maps, each (N, channels, H / stride, W / stride) rounded up."""
+        """Return the named feature maps of (N, 3, H, W), each (N, C, H / stride, W / stride) rounded up."""
         features = {"stem": self.stem(x)}
         last = features["stem"]
         for name in self.stage_names:
@@ -136,16 +141,13 @@ class ResNet(nn.Module):
         return {name: features[name] for name in self.out_features}
 
     def freeze(self, freeze_at: int) -> None:
-        """Stop training the first parts: 1 the stem, 2 also res2, and so on; their batch statistics too."""
-        parts = ("stem", *self.stage_names)
-        for name in parts[: max(freeze_at, 0)]:
-            part = freeze_batch_norm(getattr(self, name))
-            for parameter in part.parameters():
-                parameter.requires_grad = False
+        """Freeze the first stages for fine-tuning, batch statistics too: 1 the stem, 2 also res2, and so on."""
+        for name in ("stem", *self.stage_names)[: max(freeze_at, 0)]:
+            freeze_batch_norm(getattr(self, name)).requires_grad_(False)
 
 
 def build_resnet(cfg: Mapping[str, Any]) -> ResNet:
-    """Build the backbone that MODEL.RESNETS describes, frozen as MODEL.BACKBONE.FREEZE_AT says."""
+    """Build the backbone of MODEL.RESNETS, frozen up to MODEL.BACKBONE.FREEZE_AT."""
     channels = cfg["MODEL.RESNETS.STEM_OUT_CHANNELS"]
     stem = BasicStem(len(cfg["MODEL.PIXEL_MEAN"]), channels, cfg["MODEL.RESNETS.NORM"])
     stages: dict[str, nn.Module] = {}
@@ -153,7 +155,9 @@ def build_resnet(cfg: Mapping[str, Any]) -> ResNet:
     out_channels: dict[str, int] = {}
     for index, num_blocks in enumerate(BLOCKS_PER_STAGE[cfg["MODEL.RESNETS.DEPTH"]]):
         name = f"res{index + 2}"
-        stride = _stage_stride(cfg, index)
+        # res2 keeps the resolution of the stem, a dilated res5 that of res4; each other stage halves it
+        is_dilated = index == 3 and cfg["MODEL.RESNETS.RES5_DILATION"] == 2
+        stride = 1 if index == 0 or is_dilated else 2
         wide = cfg["MODEL.RESNETS.RES2_OUT_CHANNELS"] * 2**index
         stages[name] = nn.Sequential(*_build_blocks(cfg, index, num_blocks, channels, wide, stride))
         strides[name] = strides.get(f"res{index + 1}", STEM_STRIDE) * stride
@@ -165,16 +169,11 @@ def build_resnet(cfg: Mapping[str, Any]) -> ResNet:
     return resnet
 
 
-def _stage_stride(cfg: Mapping[str, Any], index: int) -> int:
-    """res2 keeps the resolution of the stem; a dilated res5 keeps that of res4."""
-    dilated = index == 3 and cfg["MODEL.RESNETS.RES5_DILATION"] == 2
-    return 1 if index == 0 or dilated else 2
-
-
 def _build_blocks(
     cfg: Mapping[str, Any], index: int, num_blocks: int, in_channels: int, out_channels: int, stride: int
 ) -> list[nn.Module]:
     norm = cfg["MODEL.RESNETS.NORM"]
+    # only the first block of a stage changes resolution and channels
     first, rest = (in_channels, out_channels, stride, norm), (out_channels, out_channels, 1, norm)
     shapes = [first] + [rest] * (num_blocks - 1)
     if cfg["MODEL.RESNETS.DEPTH"] < 50:

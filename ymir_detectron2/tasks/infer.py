@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from ..contract.infer_result import InferResultWriter
-from ..inference.stream import Wanted
-from ..settings import InferSettings
-from .candidates import REPEATED_NAME, Candidates
+from ..config.settings import InferSettings
+from ..contract.infer_result import InferResultWriter, ResultBox
+from ..inference.predict import PredictionHooks
+from .prediction_task import PredictionTask
+from .resumable_prediction import MakeRow, ResumablePrediction
 from .script import TaskRun
-from .shared_look import SharedLook, as_result_boxes, shares_the_look
 
 
 def infer(run: TaskRun[InferSettings]) -> None:
-    """Write the boxes of every candidate; a picture that cannot be read has none."""
-    candidates = Candidates(run)
-    shared = SharedLook(candidates, "mining+infer" if shares_the_look(run) else "infer", "inferred")
-    shared.look(Wanted, lambda entry, picture: {"boxes": candidates.boxes(picture)})
+    """Write the boxes of every candidate; an unreadable image has none."""
+    task = PredictionTask(run)
+
+    def start() -> tuple[PredictionHooks, MakeRow]:
+        class_names = task.detector().class_names
+        return PredictionHooks(), lambda entry, image: {"boxes": image.result_boxes(class_names)}
+
+    prediction = ResumablePrediction(task, "infer", "inferred")
+    prediction.run(start)
     if not run.is_main:
         return
     with InferResultWriter(run.task.infer_result, writes_stages=run.task.writes_stages) as writer:
-        for number, entry, row in shared.rows():
-            if candidates.index.repeats_a_name(number):
-                candidates.findings.add(REPEATED_NAME, entry.asset)
-            else:
-                writer.add(entry.asset, as_result_boxes(row))
-    candidates.write_summary("infer-summary.json", shared.figures)
+        for number, entry, row in prediction.rows():
+            if task.lists(number, entry):
+                # the row of an unreadable image has an error in place of boxes
+                writer.add(entry.asset, [ResultBox(*fields) for fields in row.get("boxes", ())])
+    task.write_summary("infer-summary.json", prediction.figures)

@@ -1,117 +1,103 @@
-"""Mining: candidates in, result.tsv out, the pictures most worth labelling first."""
+"""Mining: candidates in, result.tsv out, the images most worth labelling first."""
 
 from __future__ import annotations
 
 import heapq
 import logging
 from array import array
-from typing import Any, Iterator, Sequence
+from typing import Iterator
 
 import numpy as np
 
+from ..config.mining_algorithms import MINING_ALGORITHMS
+from ..config.settings import MiningSettings
 from ..contract.index_file import IndexEntry
 from ..contract.mining_result import write_mining_result
-from ..engines.base import Detections, Pixels
-from ..inference.parts import Tiling
-from ..inference.stream import LookedAt, Wanted
-from ..mining.algorithm import Algorithm
+from ..detections import Detections
+from ..inference.predict import ImagePrediction, PredictionHooks
+from ..inference.tiling import Tiling
 from ..mining.algorithms import UNREADABLE_SCORE, build_algorithm
-from ..mining.chance import Chance
-from ..mining.diversity import read_embedding, resembles_a_better_one
-from ..settings import MiningSettings
-from .candidates import REPEATED_NAME, Candidates
+from ..mining.diversity import extract_embedding, near_duplicate_mask
+from .prediction_task import UNREADABLE_IMAGE, PredictionTask
+from .resumable_prediction import MakeRow, ResumablePrediction, Row
 from .script import TaskRun
-from .shared_look import Row, SharedLook, shares_the_look
 
 logger = logging.getLogger(__name__)
 
-_NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-
 
 def mine(run: TaskRun[MiningSettings]) -> None:
-    """Score every candidate; the file appears when all have a score."""
-    candidates = Candidates(run)
-    if run.settings.mining_algorithm == "random":
-        scores, figures = _scores_by_name(candidates), {"images": len(candidates.index)}
+    """Score every candidate; result.tsv appears when all have a score."""
+    task = PredictionTask(run)
+    if MINING_ALGORITHMS[run.settings.mining_algorithm].needs_images:
+        prediction = ResumablePrediction(task, "mining", "mined")
+        prediction.run(lambda: _start_scoring(task))
+        values: Iterator[float] = (row.get("score", UNREADABLE_SCORE) for _, _, row in prediction.rows())
+        figures = prediction.figures
     else:
-        shared = _look(candidates)
-        if not run.is_main:
-            return
-        scores = array("d", (row.get("score", UNREADABLE_SCORE) for _, _, row in shared.rows()))
-        figures = shared.figures
+        values, figures = _scores_by_name(task), {"images": len(task.index)}
     if not run.is_main:
         return
+    scores = array("d", values)  # eight bytes per candidate: there may be a million
     if run.settings.diversity_distance:
-        _move_near_duplicates(candidates, scores)
-    write_mining_result(run.task.mining_result, _named(candidates, scores))
-    candidates.write_summary("mining-summary.json", figures)
+        move_near_duplicates(task, scores)
+    # entries are read from the index again: names of a million candidates are never in memory together
+    listed = (
+        (entry.asset, scores[number])
+        for number, entry in enumerate(task.index.entries(0, len(scores)))
+        if task.lists(number, entry)
+    )
+    write_mining_result(run.task.mining_result, listed)
+    task.write_summary("mining-summary.json", figures)
 
 
-def _named(candidates: Candidates, scores: array[float]) -> Iterator[tuple[str, float]]:
-    """What result.tsv lists: each file name once, for the platform takes two of a name for one picture."""
-    for number, entry in enumerate(candidates.index.entries(0, len(scores))):
-        if candidates.index.repeats_a_name(number):
-            candidates.findings.add(REPEATED_NAME, entry.asset)
-        else:
-            yield entry.asset, scores[number]
+def _start_scoring(task: PredictionTask) -> tuple[PredictionHooks, MakeRow]:
+    """Build the algorithm, which needs the detector, and return what it computes of each tile and image."""
+    settings: MiningSettings = task.run.settings
+    detector = task.detector()
+    algorithm = build_algorithm(
+        settings.mining_algorithm,
+        detect=detector.detect,
+        seed=settings.seed,
+        class_names=detector.class_names,
+        class_distribution_scores=settings.class_distribution_scores,
+    )
 
-
-def _scores_by_name(candidates: Candidates) -> array[float]:
-    chance = Chance(seed=candidates.settings.seed)
-    entries = candidates.index.entries(0, len(candidates.index))
-    return array("d", (chance.score(entry.asset, _NOTHING, ()) for entry in entries))
-
-
-def _look(candidates: Candidates) -> SharedLook:
-    """Have every candidate looked at; its row holds the score, and the boxes where they are wanted as well."""
-    run = candidates.run
-    scorer = _Scorer(candidates)
-    shared = SharedLook(candidates, "mining+infer" if shares_the_look(run) else "mining", "mined")
-    shared.look(scorer.wanted, scorer.row)
-    return shared
-
-
-class _Scorer:
-    """The algorithm of the task, which is made when the detector is there."""
-
-    def __init__(self, candidates: Candidates) -> None:
-        self._candidates = candidates
-
-    def wanted(self) -> Wanted:
-        settings: MiningSettings = self._candidates.run.settings
-        detector = self._candidates.detector()
-        self._algorithm: Algorithm = build_algorithm(
-            settings.mining_algorithm, detect=detector.detect, seed=settings.seed, class_names=detector.class_names,
-            class_distribution_scores=settings.class_distribution_scores,
-        )  # fmt: skip
-        return Wanted(self._algorithm.read, self._algorithm.part_values)
-
-    def row(self, entry: IndexEntry, picture: LookedAt) -> Row:
-        assert picture.detections is not None
-        row: Row = {"score": self._algorithm.score(entry.asset, picture.detections, picture.values)}
-        if self._candidates.run.task.run_infer:
-            row["boxes"] = self._candidates.boxes(picture)
+    def make_row(entry: IndexEntry, image: ImagePrediction) -> Row:
+        assert image.detections is not None  # rows are made only of images that could be read
+        row: Row = {"score": algorithm.score_image(entry.asset, image.detections, image.tile_scores)}
+        if task.run.task.run_infer:  # the inference step then only writes what mining has predicted
+            row["boxes"] = image.result_boxes(detector.class_names)
         return row
 
+    return PredictionHooks(algorithm.extract, algorithm.score_tiles), make_row
 
-def _move_near_duplicates(candidates: Candidates, scores: array[float]) -> None:
-    """Of the best candidates, give those that resemble a better one the score of the last of them."""
-    settings: MiningSettings = candidates.run.settings
+
+def _scores_by_name(task: PredictionTask) -> Iterator[float]:
+    """Score without opening an image or loading a model."""
+    algorithm = build_algorithm(task.run.settings.mining_algorithm, seed=task.settings.seed)
+    for entry in task.index.entries(0, len(task.index)):
+        yield algorithm.score_image(entry.asset, Detections.empty(), ())
+
+
+def move_near_duplicates(task: PredictionTask, scores: array[float]) -> None:
+    """Give those of the best candidates that are near-duplicates of a better one the score of the last of them."""
+    settings: MiningSettings = task.run.settings
     readable = (number for number, score in enumerate(scores) if score != UNREADABLE_SCORE)
     pool = heapq.nlargest(settings.diversity_pool, readable, key=scores.__getitem__)
-    if not pool:
+    entries = (next(task.index.entries(number, number + 1)) for number in pool)
+    # the image as a whole, without tiles: one embedding and one forward pass for each
+    hooks = PredictionHooks(extract_embedding, lambda names, tiles, detections, extracted: extracted)
+    embeddings, embedded = [], []
+    for number, image in zip(pool, task.predict_images(entries, hooks, Tiling())):
+        if image.error is None:
+            embeddings.append(image.tile_scores[0])
+            embedded.append(number)
+        else:  # an algorithm that needs no images has not met it
+            task.issues.add(UNREADABLE_IMAGE, str(image.error))
+    if not embedded:
         return
-    entries = (next(candidates.index.entries(number, number + 1)) for number in pool)
-    pictures = candidates.look_at(entries, Wanted(read_embedding, _reading), Tiling())
-    embeddings = np.stack([picture.values[0] for picture in pictures])
-    moved = np.flatnonzero(resembles_a_better_one(embeddings, settings.diversity_distance))
+    moved = np.flatnonzero(near_duplicate_mask(np.stack(embeddings), settings.diversity_distance))
     last_score = scores[pool[-1]]
     for position in moved.tolist():
-        scores[pool[position]] = last_score
+        scores[embedded[position]] = last_score
     logger.info("%d of the best %d candidates resemble a better one and are moved behind them", len(moved), len(pool))
-
-
-def _reading(
-    names: Sequence[str], parts: Sequence[Pixels], found: Sequence[Detections], readings: Sequence[Any]
-) -> list[Any]:
-    return list(readings)

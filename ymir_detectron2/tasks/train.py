@@ -11,18 +11,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..args_options import parse_args_options
 from ..atomic_file import atomic_write
+from ..config.args_options import parse_args_options
+from ..config.settings import TrainSettings
 from ..contract.model_package import find_model_package
+from ..contract.partial_results import PARTIAL_RESULTS_DIR
 from ..contract.task import Task
 from ..contract.training_result import TrainingResult
-from ..contract.unfinished import UNFINISHED_FOLDER
 from ..dataset.conversion import coco_files, convert_task, report_anchors
-from ..engines.base import TrainJob, TrainSummary
-from ..engines.choice import load_engine
+from ..engines.registry import load_engine
 from ..engines.zoo import zoo_folders
 from ..errors import ConfigError
-from ..settings import TrainSettings
+from ..training.job import TrainJob, TrainSummary
 from ..version import PROJECT_DIR
 from .export import export_best_stage, require_exporter
 from .script import TaskRun
@@ -32,18 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 def train(run: TaskRun[TrainSettings]) -> None:
-    """Convert the dataset once, train, and pack every stage as soon as it is there."""
+    """Convert the dataset once, train, and list every stage in result.yaml as soon as it is evaluated."""
     task, settings = run.task, run.settings
+    # everything that can be checked without torch, before anything slow
     options = parse_args_options(settings.args_options)
     if not task.class_names:
         raise ConfigError("config.yaml: class_names is missing or empty; list the classes to train")
     require_exporter(settings)
     config_file = find_config_file(options.config_file or settings.config_file, run.engine_name)
     pretrained = find_model_package(task, "pretrained_model_params")
-    files = convert_task(task) if run.is_first_here else coco_files(task)
+    # once per machine; its other processes wait for the first one when they form the process group
+    files = convert_task(task) if run.is_local_main else coco_files(task)
 
-    engine = load_engine(run.engine_name)  # takes seconds: what is wrong with the files above is known by now
-    resume_dir = task.output_dir / UNFINISHED_FOLDER / "training"
+    engine = load_engine(run.engine_name)  # imports torch, which takes seconds
+    resume_dir = task.output_dir / PARTIAL_RESULTS_DIR / "training"
     result = TrainingResult(
         task.models_dir, task.training_result, writes_stages=task.writes_stages, record=resume_dir / "stages.json"
     )
@@ -71,18 +73,18 @@ def train(run: TaskRun[TrainSettings]) -> None:
     if run.is_main:
         export_best_stage(job, result)
         _write_summary(task, summary, result)
-        _forget(resume_dir)  # only now: until here a new start would find the end of this one
-
-
-def _forget(resume_dir: Path) -> None:
-    """Remove the state of the training, and the folder around it unless something else is there."""
-    shutil.rmtree(resume_dir, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        resume_dir.parent.rmdir()
+        # only now: a restart before this line resumes from the last checkpoint, at the end of the training
+        shutil.rmtree(resume_dir, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: another task has partial results there
+            resume_dir.parent.rmdir()
 
 
 def find_config_file(name: str, engine_name: str = "torch") -> Path:
-    """A YAML file by absolute path, below the project or its `configs`, or, for its engine, among detectron2's own.
+    """Find a YAML file by absolute path, below the project or its `configs`, or in detectron2's model zoo.
+
+    Args:
+        name: as in `config_file`; "configs/" in front of a name of the model zoo is ignored.
+        engine_name: only `detectron2` reads the model zoo.
 
     Raises:
         ConfigError: there is none of that name; the nearest ones are named.
@@ -90,7 +92,7 @@ def find_config_file(name: str, engine_name: str = "torch") -> Path:
     own = PROJECT_DIR / "configs"
     zoo = zoo_folders() if engine_name == "detectron2" else ()
     in_zoo = name[len("configs/") :] if name.startswith("configs/") else name
-    # an absolute name replaces the folder
+    # pathlib: an absolute name replaces the folder in front of it
     for path in (PROJECT_DIR / name, own / name, *(folder / in_zoo for folder in zoo)):
         if os.path.isfile(path):  # noqa: PTH113 - False for a name that no file system allows, where Path raises
             return path
@@ -101,9 +103,9 @@ def find_config_file(name: str, engine_name: str = "torch") -> Path:
 
 
 def weights_folders() -> tuple[Path, ...]:
-    """Where published weights are looked for: a folder of the user's, the one in the image, one for downloads."""
+    """Return where published pretrained weights are searched: the user's folder, the image's, one for downloads."""
     own = os.environ.get("YMIR_WEIGHTS_DIR")
-    downloads = Path(tempfile.gettempdir()) / "ymir-weights"  # any uid can write there
+    downloads = Path(tempfile.gettempdir()) / "ymir-weights"  # a container may run under any uid, which can write there
     return (*((Path(own),) if own else ()), Path("/weights"), downloads)
 
 

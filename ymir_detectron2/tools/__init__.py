@@ -1,1 +1,1 @@
-"""Programs around the executor: make a task folder, draw a data set, run the demo. No task imports them."""
+"""Programs around the executor: task folders, a drawn dataset, the demo, published weights. No task imports them."""

@@ -1,8 +1,7 @@
-"""Pictures as the platform stores them: in/assets/<last 2 of sha1>/<sha1>.<ext>."""
+"""Images as the platform stores them: in/assets/<last 2 digits of sha1>/<sha1>.<ext>."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -10,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable
 
-from ymir_detectron2.errors import DatasetError
-from ymir_detectron2.tools.releases import Release
+from ..errors import DatasetError
+from ..file_digest import file_digest
+from .releases import Release
 
 logger = logging.getLogger(__name__)
 
 _SIGNATURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"BM": "bmp"}
-_FIRST_RELEASE_NAMES = {"jpg": "jpeg", "png": "png"}
-_READ_AT_ONCE = 1 << 20
+_FIRST_RELEASE_NAMES = {"jpg": "jpeg", "png": "png"}  # YMIR 1.1 uses PIL's format names, and exports no others
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One stored picture."""
+    """One stored image."""
 
     source: Path
     sha1: str
@@ -34,69 +33,69 @@ class Asset:
         return f"{self.sha1}.{self.extension}"
 
     def path_below(self, folder: str, extension: str | None = None) -> str:
-        """Give `<folder>/17/8e5f...17.<ext>`, the file of this picture in `/in/assets` or `/in/annotations`."""
+        """Return `<folder>/17/8e5f...17.<ext>`, the file of this image in `/in/assets` or `/in/annotations`."""
         return f"{folder}/{self.sha1[-2:]}/{self.sha1}.{extension or self.extension}"
 
 
 def read_asset(image: Path, release: Release) -> Asset | None:
-    """Name a picture as the platform does; None if the release leaves pictures of this format out.
+    """Name an image by its content, as the platform does; return None if the release does not export its format.
 
-    A file that is no picture keeps its own extension: the cache may hold a broken file under a good name.
+    A file that is not an image keeps its own extension: on the platform, a broken file may have a good name.
 
     Raises:
         DatasetError: if the file is not there or cannot be read.
     """
-    digest = hashlib.sha1()  # noqa: S324 - a file name, no secret
     try:
         with image.open("rb") as stream:
             head = stream.read(4)
-            digest.update(head)
-            for chunk in iter(lambda: stream.read(_READ_AT_ONCE), b""):
-                digest.update(chunk)
+        digest = file_digest(image, "sha1")
     except OSError as exc:
-        raise DatasetError(f"{image}: cannot be read ({exc.strerror}); correct the list of pictures") from exc
+        raise DatasetError(f"{image}: cannot be read ({exc.strerror}); correct the list of images") from exc
     extension = _extension(image, head)
     if not release.format_names_as_extensions:
-        return Asset(image, digest.hexdigest(), extension)
+        return Asset(image, digest, extension)
     if extension not in _FIRST_RELEASE_NAMES:
         return None
-    return Asset(image, digest.hexdigest(), _FIRST_RELEASE_NAMES[extension])
+    return Asset(image, digest, _FIRST_RELEASE_NAMES[extension])
 
 
 def store_assets(images: Iterable[Path], assets_dir: Path, release: Release) -> list[Asset]:
-    """Put every picture into `assets_dir` once and return those that the index is to list, in the given order.
+    """Put every image into `assets_dir` once and return those that the index is to list, in the given order.
 
-    As on the platform, pictures with the same bytes are one picture: the first counts, the others are left out.
+    As on the platform, images with the same bytes are one image: the first is kept.
     """
     stored: list[Asset] = []
     seen: set[str] = set()
     left_out: dict[str, int] = {}
     for image in images:
         asset = read_asset(image, release)
+        # counted, not logged: a set may hold thousands of them
         if asset is None or asset.sha1 in seen:
-            reason = "same bytes as another picture" if asset else f"format not exported by YMIR {release.name}"
+            reason = "same bytes as another image" if asset else f"format not exported by YMIR {release.name}"
             left_out[reason] = left_out.get(reason, 0) + 1
             continue
         seen.add(asset.sha1)
         place_file(image, Path(asset.path_below(str(assets_dir))))
         stored.append(asset)
     for reason, count in left_out.items():
-        logger.warning("left out %d of %d pictures: %s", count, count + len(stored), reason)
+        logger.warning("left out %d of %d images: %s", count, count + len(stored), reason)
     return stored
 
 
 def place_file(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system will not link."""
+    """Hard-link a file, or copy it where the file system does not support that."""
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        # not symbolic: the link must work inside a container, which sees the task folder only
         os.link(str(source.resolve()), str(target))
     except OSError:
         shutil.copyfile(str(source), str(target))
 
 
 def _extension(image: Path, head: bytes) -> str:
+    # content first: a .jpg may be a PNG
     for signature, extension in _SIGNATURES.items():
         if head.startswith(signature):
             return extension

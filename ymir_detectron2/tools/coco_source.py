@@ -1,4 +1,4 @@
-"""COCO JSON as a source of pictures: `images`, `categories` and `annotations` with `bbox` x, y, w, h in pixels."""
+"""Datasets in COCO JSON: `images`, `categories` and `annotations` with `bbox` x, y, w, h in pixels."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ import logging
 from pathlib import Path
 from typing import Any, Mapping
 
-from ymir_detectron2.errors import ConfigError, DatasetError
-from ymir_detectron2.tools.annotation_writer import LabelledBox
-from ymir_detectron2.tools.task_folder import LabelledPicture
+from ..errors import ConfigError, DatasetError
+from .annotation_writer import LabelledBox
+from .task_folder import AnnotatedImage
 
 logger = logging.getLogger(__name__)
 
 
-def read_coco(images_dir: Path, json_file: Path) -> list[LabelledPicture]:
-    """Read a COCO file's pictures with their boxes, corners rounded to inclusive integers.
+def read_coco(images_dir: Path, json_file: Path) -> list[AnnotatedImage]:
+    """Read the images of a COCO file with their boxes, corners rounded to inclusive integers.
 
-    Crowd regions are left out and counted: YMIR has no such thing, they would count as objects.
+    Crowd regions (`iscrowd`) are skipped and counted: YMIR does not know them and would take each for one object.
 
     Raises:
-        ConfigError: if the file is not there or is no COCO JSON.
-        DatasetError: if a picture is missing or an annotation points nowhere.
+        ConfigError: if the file is missing or is not COCO JSON.
+        DatasetError: if an image file is missing or an annotation refers to an unknown image or category.
     """
     content = _load_coco(json_file)
     try:
+        # ids are arbitrary in COCO: those of its own categories have gaps
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
         boxes: dict[Any, list[LabelledBox]] = {image["id"]: [] for image in content["images"]}
         crowds = 0
         for annotation in content["annotations"]:
-            crowds += bool(annotation.get("iscrowd"))
-            if not annotation.get("iscrowd"):
-                boxes[annotation["image_id"]].append((names[annotation["category_id"]], *_corners(annotation["bbox"])))
+            if annotation.get("iscrowd"):
+                crowds += 1
+                continue
+            x, y, w, h = (float(value) for value in annotation["bbox"])
+            # the sum is rounded, not w and h, so that neighbouring boxes stay neighbours; -1: exclusive -> inclusive
+            corners = round(x), round(y), round(x + w) - 1, round(y + h) - 1
+            boxes[annotation["image_id"]].append((names[annotation["category_id"]], *corners))
     except (KeyError, TypeError, ValueError) as exc:
         raise DatasetError(
             f"{json_file}: an entry is incomplete or points nowhere ({exc!r}); correct the file"
@@ -39,7 +44,7 @@ def read_coco(images_dir: Path, json_file: Path) -> list[LabelledPicture]:
     if crowds:
         logger.warning("left out %d crowd regions of %s", crowds, json_file)
     return [
-        LabelledPicture(_find_image(images_dir, image, json_file), tuple(boxes[image["id"]]))
+        AnnotatedImage(_find_image(images_dir, image, json_file), tuple(boxes[image["id"]]))
         for image in content["images"]
     ]
 
@@ -57,15 +62,10 @@ def _load_coco(json_file: Path) -> dict[str, Any]:
     return content
 
 
-def _corners(bbox: Any) -> tuple[int, int, int, int]:
-    """x, y, w, h with exclusive far edges -> inclusive corners."""
-    x, y, w, h = (float(value) for value in bbox)
-    return round(x), round(y), round(x + w) - 1, round(y + h) - 1
-
-
 def _find_image(images_dir: Path, image: Mapping[str, Any], json_file: Path) -> Path:
     name = str(image.get("file_name", ""))
+    # file_name may contain folders that images_dir does not have
     for file in (images_dir / name, images_dir / Path(name).name):
         if name and file.is_file():
             return file
-    raise DatasetError(f"{json_file}: picture {name!r} is not in {images_dir}; give the folder that holds it")
+    raise DatasetError(f"{json_file}: image {name!r} is not in {images_dir}; give the folder that holds it")

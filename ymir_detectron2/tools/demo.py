@@ -1,8 +1,8 @@
-"""The whole way on a drawn set: train, mine and infer in one task, infer alone; then a table and a page of pictures.
+"""Run all three tasks on a drawn dataset: train, mine and infer in one task, infer; then show a table and a page.
 
 python3 -m ymir_detectron2.tools.demo --out demo
 
-demo/pictures/              what was drawn
+demo/images/              the drawn dataset
 demo/train/  demo/mining-infer/  demo/infer/    task folders: in/ from the platform's side, out/ from the executor
 demo/index.html  demo/detections.png
 """
@@ -16,18 +16,18 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
-from ymir_detectron2.errors import ConfigError, ExecutorError, StorageError
-from ymir_detectron2.tools.demo_page import FoundBox, Row, write_contact_sheet, write_page
-from ymir_detectron2.tools.draw_dataset import CLASS_NAMES, draw_pictures
-from ymir_detectron2.tools.packed_model import pack_best_stage
-from ymir_detectron2.tools.task_folder import LabelledPicture, asset_name, write_task_folder
+from ..contract.infer_result import ResultBox
+from ..errors import ConfigError, ExecutorError, StorageError
+from .demo_page import Row, write_contact_sheet, write_page
+from .draw_dataset import CLASS_NAMES, draw_images
+from .packed_model import pack_best_stage
+from .task_folder import AnnotatedImage, asset_name, write_task_folder
 
-TRAINING_PICTURES = 160
-VALIDATION_PICTURES = 40
+TRAINING_IMAGES = 160
+VALIDATION_IMAGES = 40
 CANDIDATES = 40
 SEED = 20
 
@@ -38,37 +38,20 @@ TRAINING_CONFIG: dict[str, Any] = {
     "learning_rate": 0.01,
     "args_options": "INPUT.MIN_SIZE_TRAIN (160,176,192) INPUT.MIN_SIZE_TEST 176",
 }
-"""For config.yaml; sized for a few minutes on 2 CPU cores."""
+"""For config.yaml: a small network, small images and few steps, since the demo takes at most ten minutes on 2 cores."""
 
-LEAST_AP50 = 0.5
-PICTURES_SHOWN = 20
+MIN_AP50 = 0.5
+"""Below, the demo fails: the detector has then learnt less than this dataset allows."""
+IMAGES_SHOWN = 20
 
 ROOT = Path(__file__).resolve().parents[2]
 START = ROOT / "start.py"
 _MARKER = ".made-by-ymir-demo"
-_OWN_FOLDERS = ("pictures", "train", "mining-infer", "infer")
-
-
-@dataclass(frozen=True)
-class DrawnSets:
-    """Pictures for each purpose, none in two of them."""
-
-    train: list[LabelledPicture]
-    val: list[LabelledPicture]
-    candidates: list[LabelledPicture]
-
-
-@dataclass(frozen=True)
-class WallTimes:
-    """Seconds from the start of start.py to its end."""
-
-    train: float
-    mining_and_infer: float
-    infer: float
+_OWN_FOLDERS = ("images", "train", "mining-infer", "infer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; 1 and one sentence on stderr when a task fails or the detector is poor."""
+    """Run the demo; return 1 with one sentence on stderr when a task fails or the detector is poor."""
     parser = argparse.ArgumentParser(
         prog="demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,36 +67,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_demo(out: Path) -> None:
-    """Draw, run three tasks, report.
+    """Draw the dataset, run three tasks, and report.
 
     Raises:
-        ExecutorError: if a task fails, leaves a result out, or AP50 stays below LEAST_AP50.
+        ExecutorError: if a task fails or does not write a result, or AP50 stays below MIN_AP50.
     """
     _prepare_folder(out)
-    sets = draw_sets(out / "pictures")
-    times = _run_tasks(out, sets)
-    ap50 = pack_best_stage(out / "train" / "out" / "models").m_ap
-    rows = collect_rows(out, ap50, times)
-    shown = sets.val[:PICTURES_SHOWN]
-    found = load_found_boxes(out / "infer" / "out" / "infer-result.json", shown)
-    write_contact_sheet(out / "detections.png", shown, found, CLASS_NAMES)
-    write_page(out / "index.html", rows)
-    print(f"\n{format_table(rows)}\n\nPictures with the predicted boxes: {out / 'index.html'}", flush=True)
-    if not ap50 >= LEAST_AP50:
-        raise ExecutorError(f"AP50 is {ap50:.3f}, expected at least {LEAST_AP50}; see the training log above")
+    # each from its own seed, so that no image is in two sets
+    train = draw_images(out / "images" / "train", TRAINING_IMAGES, seed=SEED)
+    val = draw_images(out / "images" / "val", VALIDATION_IMAGES, seed=SEED + 1)
+    candidates = draw_images(out / "images" / "candidates", CANDIDATES, seed=SEED + 2)
 
-
-def draw_sets(folder: Path) -> DrawnSets:
-    """Draw the three sets, each from a seed of its own."""
-    return DrawnSets(
-        draw_pictures(folder / "train", TRAINING_PICTURES, seed=SEED),
-        draw_pictures(folder / "val", VALIDATION_PICTURES, seed=SEED + 1),
-        draw_pictures(folder / "candidates", CANDIDATES, seed=SEED + 2),
+    env_file = write_task_folder(
+        out / "train", task="train", class_names=CLASS_NAMES, train=train, val=val, config=TRAINING_CONFIG
     )
+    wall_s = {"train": _run_task("1/3  train", env_file)}
+    model = out / "train" / "out" / "models"
+    env_file = write_task_folder(
+        out / "mining-infer",
+        task="mining+infer",
+        class_names=CLASS_NAMES,
+        candidates=[image.path for image in candidates],
+        model=model,
+    )
+    wall_s["mining + infer"] = _run_task("2/3  mine and infer, in one task, with the trained model", env_file)
+    # for the page only: AP50 is that of the training's own evaluation
+    env_file = write_task_folder(
+        out / "infer", task="infer", class_names=CLASS_NAMES, candidates=[image.path for image in val], model=model
+    )
+    wall_s["infer"] = _run_task("3/3  infer the validation images", env_file)
+
+    ap50 = pack_best_stage(model).m_ap
+    rows = collect_rows(out, ap50, wall_s)
+    shown = val[:IMAGES_SHOWN]
+    detections = load_detections(out / "infer" / "out" / "infer-result.json", shown)
+    write_contact_sheet(out / "detections.png", shown, detections, CLASS_NAMES)
+    write_page(out / "index.html", rows)
+    print(f"\n{format_table(rows)}\n\nImages with the predicted boxes: {out / 'index.html'}", flush=True)
+    # last, so that the page shows what went wrong; written so that NaN fails as well
+    if not ap50 >= MIN_AP50:
+        raise ExecutorError(f"AP50 is {ap50:.3f}, expected at least {MIN_AP50}; see the training log above")
 
 
-def collect_rows(out: Path, ap50: float, times: WallTimes) -> list[Row]:
-    """Read what the tasks measured of themselves.
+def collect_rows(out: Path, ap50: float, wall_s: Mapping[str, float]) -> list[Row]:
+    """Read the summaries that the tasks wrote, as rows of the table.
+
+    Args:
+        out: the folder of the demo.
+        ap50: of the best stage.
+        wall_s: seconds from the start of start.py to its end, by task.
 
     Raises:
         ExecutorError: if a summary is missing or incomplete.
@@ -123,36 +125,34 @@ def collect_rows(out: Path, ap50: float, times: WallTimes) -> list[Row]:
     mining = _load_summary(out / "mining-infer" / "out" / "mining-summary.json", speed_keys)
     inference = _load_summary(out / "infer" / "out" / "infer-summary.json", speed_keys)
     return [
-        (f"AP50 on {VALIDATION_PICTURES} validation pictures, best stage", f"{ap50:.3f}"),
+        (f"AP50 on {VALIDATION_IMAGES} validation images, best stage", f"{ap50:.3f}"),
         (f"training, seconds per step ({training['steps']} steps)", f"{training['seconds_per_step']:.3f}"),
-        (f"inference, images/s ({inference['images']} pictures)", f"{inference['images_per_second']:.1f}"),
-        (f"mining, images/s ({mining['images']} pictures)", f"{mining['images_per_second']:.1f}"),
-        ("wall time: train", f"{times.train:.1f} s"),
-        ("wall time: mining + infer", f"{times.mining_and_infer:.1f} s"),
-        ("wall time: infer", f"{times.infer:.1f} s"),
+        (f"inference, images/s ({inference['images']} images)", f"{inference['images_per_second']:.1f}"),
+        (f"mining, images/s ({mining['images']} images)", f"{mining['images_per_second']:.1f}"),
+        *((f"wall time: {task}", f"{seconds:.1f} s") for task, seconds in wall_s.items()),
     ]
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """Two columns for a terminal."""
+    """Align rows in two columns for a terminal."""
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{name:<{widths[0]}}  {value:>{widths[1]}}" for name, value in rows)
 
 
-def load_found_boxes(result_file: Path, pictures: Sequence[LabelledPicture]) -> list[list[FoundBox]]:
-    """Read the boxes of `pictures` from an infer-result.json, in their order.
+def load_detections(result_file: Path, images: Sequence[AnnotatedImage]) -> list[list[ResultBox]]:
+    """Read the detections in `images` from an infer-result.json, in the order of the images.
 
     Raises:
-        ExecutorError: if the file or one of the pictures is missing from it.
+        ExecutorError: if the file is missing, or one of the images in it.
     """
     try:
         detection = json.loads(result_file.read_text(encoding="utf-8"))["detection"]
-        entries = [detection[asset_name(picture.image)] for picture in pictures]
+        entries = [detection[asset_name(image.path)] for image in images]
     except (OSError, ValueError, KeyError) as exc:
-        raise ExecutorError(f"{result_file}: does not hold the boxes of every picture ({exc!r})") from exc
+        raise ExecutorError(f"{result_file}: does not hold the boxes of every image ({exc!r})") from exc
     return [
         [
-            FoundBox(box["class_name"], box["score"], **box["box"])
+            ResultBox(**box["box"], class_name=box["class_name"], score=box["score"])
             for box in entry.get("boxes") or entry.get("annotations") or []
         ]
         for entry in entries
@@ -160,42 +160,19 @@ def load_found_boxes(result_file: Path, pictures: Sequence[LabelledPicture]) -> 
 
 
 def _prepare_folder(out: Path) -> None:
-    """Make the folder, or clear what an earlier demo left; a folder with anything else in it is left alone."""
+    """Make the folder, or remove the results of an earlier demo; refuse a folder with anything else in it."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MARKER).exists())):
         raise ConfigError(f"{out}: holds other things than a demo; choose another folder with --out")
-    for name in _OWN_FOLDERS:
+    for name in _OWN_FOLDERS:  # and no more: files that somebody added stay
         if (out / name).exists():
             shutil.rmtree(str(out / name))
     out.mkdir(parents=True, exist_ok=True)
     (out / _MARKER).touch()
 
 
-def _run_tasks(out: Path, sets: DrawnSets) -> WallTimes:
-    train_env = write_task_folder(
-        out / "train", task="train", class_names=CLASS_NAMES, train=sets.train, val=sets.val, config=TRAINING_CONFIG
-    )
-    seconds_train = _run_task("1/3  train", train_env)
-    model = out / "train" / "out" / "models"
-    mining_env = write_task_folder(
-        out / "mining-infer",
-        task="mining+infer",
-        class_names=CLASS_NAMES,
-        candidates=[picture.image for picture in sets.candidates],
-        model=model,
-    )
-    seconds_mining = _run_task("2/3  mine and infer, in one task, with the trained model", mining_env)
-    infer_env = write_task_folder(
-        out / "infer",
-        task="infer",
-        class_names=CLASS_NAMES,
-        candidates=[picture.image for picture in sets.val],
-        model=model,
-    )
-    return WallTimes(seconds_train, seconds_mining, _run_task("3/3  infer the validation pictures", infer_env))
-
-
 def _run_task(headline: str, env_file: Path) -> float:
-    """Run start.py as the platform does, its output on this terminal; return the seconds it took."""
+    """Run start.py as the platform does, with its output on this terminal; return the seconds it took."""
+    # a process of its own: the demo shows the log, and measures what a user waits for, imports included
     command = [sys.executable, str(START), "--env", str(env_file)]
     print(f"\n=== {headline}\n    {shlex.join(command)}", flush=True)
     started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""A small detection set, drawn: discs, bars and triangles on textured backgrounds, for the demo and for tests.
+"""A drawn detection dataset: discs, bars and triangles on textured backgrounds, for the demo and for tests.
 
-Every picture depends on (seed, its number) only, so a longer set begins with the shorter one.
+Every image depends only on the seed and its number, so that a longer set begins with the shorter one.
 """
 
 from __future__ import annotations
@@ -13,32 +13,34 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ymir_detectron2.tools.annotation_writer import LabelledBox
-from ymir_detectron2.tools.task_folder import LabelledPicture
+from .annotation_writer import LabelledBox
+from .task_folder import AnnotatedImage
 
 CLASS_NAMES = ("bar", "disc", "triangle")
 IMAGE_SIDES = (160, 192, 224, 256)
 """Widths and heights to choose from, in pixels."""
 
+# A few of everything that real datasets contain: images without objects, both file formats, photographs of cameras that
+# were held upright
 EMPTY_SHARE = 0.15
 PNG_SHARE = 0.2
 ROTATED_SHARE = 0.25
-"""Of the JPEG files: stored rotated, with the EXIF tag that turns them upright."""
+"""Of the JPEG files: stored rotated, with the EXIF tag that rotates them back."""
 
 _MIN_OBJECT_SIDE = 16
 _MAX_OBJECTS = 4
 _MAX_COVERED_SHARE = 0.1
 _HUES = {"bar": (45, 85), "disc": (-12, 22), "triangle": (100, 150)}
-"""OpenCV hue, 0..179 for the full circle: greens; reds to oranges; blues to violets."""
+"""OpenCV hue, 0 to 179 for the full circle: greens; reds to oranges; blues to violets."""
 
 _ORIENTATION_TAG = 0x0112
 _TURNS_TO_STORE = {6: 1, 3: 2, 8: 3}
-"""EXIF orientation -> anticlockwise quarter turns from the upright to the stored picture."""
+"""EXIF orientation -> anticlockwise quarter turns from the upright to the stored image (np.rot90)."""
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """One object: its class and which pixels it covers."""
+    """One object: its class and the pixels it covers."""
 
     class_name: str
     mask: np.ndarray
@@ -46,60 +48,61 @@ class _Shape:
 
     @property
     def box(self) -> LabelledBox:
-        """Tight around the mask, corners inclusive."""
+        """The box around the mask, corners inclusive."""
         rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
         return self.class_name, int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 
-def draw_pictures(
+def draw_images(
     folder: Path, count: int, *, seed: int, image_sides: Sequence[int] = IMAGE_SIDES
-) -> list[LabelledPicture]:
-    """Draw `count` pictures into `folder` and return them with their boxes.
+) -> list[AnnotatedImage]:
+    """Draw `count` images into `folder` and return them with their boxes.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
         seed: the same seed gives the same pixels and boxes.
         image_sides: widths and heights in pixels to choose from, each at least 48.
 
     Returns:
-        One entry per picture, boxes in the upright frame. About 15 % have none.
+        One entry per image, with boxes in pixels of the upright image. About 15 % have none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_draw_picture(folder, number, seed, image_sides) for number in range(count)]
+    return [_draw_image(folder, number, seed, image_sides) for number in range(count)]
 
 
-def _draw_picture(folder: Path, number: int, seed: int, image_sides: Sequence[int]) -> LabelledPicture:
+def _draw_image(folder: Path, number: int, seed: int, image_sides: Sequence[int]) -> AnnotatedImage:
+    # changing the order of the draws below changes every image: tests and benchmarks compare with earlier ones
     rng = np.random.default_rng([seed, number])
     height, width = (int(side) for side in rng.choice(np.asarray(image_sides), size=2))
     canvas = _draw_background(rng, height, width)
-    wanted = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, _MAX_OBJECTS + 1))
-    shapes = _place_shapes(rng, wanted, height, width)
+    count = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, _MAX_OBJECTS + 1))
+    shapes: list[_Shape] = []
+    for _ in range(count):
+        for _ in range(20):  # attempts: a small image may have no room for another shape
+            shape = _random_shape(rng, height, width)
+            if shape and all(_covered_share(shape.box, other.box) <= _MAX_COVERED_SHARE for other in shapes):
+                shapes.append(shape)
+                break
     for shape in shapes:
         _paint_shape(rng, canvas, shape)
     canvas += rng.normal(0, rng.uniform(2, 7), canvas.shape)
-    path = _save_picture(rng, folder / f"picture_{number:04d}", np.clip(canvas, 0, 255).astype(np.uint8))
-    return LabelledPicture(path, tuple(shape.box for shape in shapes))
+    path = _save_image(rng, folder / f"image_{number:04d}", np.clip(canvas, 0, 255).astype(np.uint8))
+    return AnnotatedImage(path, tuple(shape.box for shape in shapes))
 
 
 def _draw_background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) float64 BGR: soft blotches of dull colour, shading from one side, lines and specks."""
+    """Return (H, W, 3) float64 BGR: soft blotches of dull colour, shading from one side, lines and specks."""
     base = rng.uniform(70, 185) + rng.uniform(-18, 18, size=3)
     canvas: np.ndarray = np.broadcast_to(base, (height, width, 3)).copy()
-    for cells, strength in ((3, 22.0), (9, 11.0), (32, 6.0)):
+    for cells, strength in ((3, 22.0), (9, 11.0), (32, 6.0)):  # octaves of noise, finer and weaker
         coarse = rng.normal(0, strength, size=(cells, cells, 3))
-        coarse = 0.6 * coarse.mean(axis=2, keepdims=True) + 0.4 * coarse
+        coarse = 0.6 * coarse.mean(axis=2, keepdims=True) + 0.4 * coarse  # mostly grey: objects are colourful
         canvas += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[-0.5 : 0.5 : height * 1j, -0.5 : 0.5 : width * 1j]
     shade = 1 + rng.uniform(0, 0.5) * (np.cos(angle) * columns + np.sin(angle) * rows)
     canvas *= shade[..., None]
-    _draw_distractors(rng, canvas)
-    return canvas
-
-
-def _draw_distractors(rng: np.random.Generator, canvas: np.ndarray) -> None:
-    """Thin lines, open rings and specks in the objects' own colours: colour alone does not make an object."""
-    height, width = canvas.shape[:2]
+    # lines, rings and specks in the colours of the objects, so that colour alone does not identify them
     for _ in range(int(rng.integers(2, 7))):
         colour = _random_colour(rng, str(rng.choice(CLASS_NAMES)))
         start, end = _random_point(rng, height, width), _random_point(rng, height, width)
@@ -110,25 +113,14 @@ def _draw_distractors(rng: np.random.Generator, canvas: np.ndarray) -> None:
             cv2.circle(canvas, start, int(rng.integers(6, 30)), colour, 1, cv2.LINE_AA)
         else:
             cv2.circle(canvas, start, int(rng.integers(1, 4)), colour, -1, cv2.LINE_AA)
-
-
-def _place_shapes(rng: np.random.Generator, wanted: int, height: int, width: int) -> list[_Shape]:
-    """Up to `wanted` shapes of which none covers more than a tenth of another's box."""
-    shapes: list[_Shape] = []
-    for _ in range(wanted):
-        for _ in range(20):
-            shape = _random_shape(rng, height, width)
-            if shape and all(_covered_share(shape.box, other.box) <= _MAX_COVERED_SHARE for other in shapes):
-                shapes.append(shape)
-                break
-    return shapes
+    return canvas
 
 
 def _random_shape(rng: np.random.Generator, height: int, width: int) -> _Shape | None:
-    """One shape, or None if it came out too small; its longer side is 16 pixels to half the picture's shorter side."""
+    """Return a shape between 16 pixels and half the shorter side of the image, or None if its area is too small."""
     class_name = str(rng.choice(CLASS_NAMES))
     largest = max(min(height, width) / 2, _MIN_OBJECT_SIDE + 1)
-    side = float(np.exp(rng.uniform(np.log(_MIN_OBJECT_SIDE), np.log(largest))))
+    side = float(np.exp(rng.uniform(np.log(_MIN_OBJECT_SIDE), np.log(largest))))  # as many small as large ones
     margin = side / 2 + 1
     centre = np.array([rng.uniform(margin, width - margin), rng.uniform(margin, height - margin)])
     points = centre + _outline(rng, class_name) * side / 2
@@ -138,7 +130,7 @@ def _random_shape(rng: np.random.Generator, height: int, width: int) -> _Shape |
 
 
 def _outline(rng: np.random.Generator, class_name: str) -> np.ndarray:
-    """(P, 2) corner points inside the unit circle."""
+    """Return (P, 2) corner points in the unit circle."""
     turn = rng.uniform(0, 2 * np.pi)
     if class_name == "disc":
         angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -157,7 +149,7 @@ def _outline(rng: np.random.Generator, class_name: str) -> np.ndarray:
 
 
 def _paint_shape(rng: np.random.Generator, canvas: np.ndarray, shape: _Shape) -> None:
-    """Fill a shape with its class's colour, shaded, lighter or darker along one direction."""
+    """Fill a shape with the colour of its class, shaded along one direction."""
     colour = np.array(_random_colour(rng, shape.class_name))
     height, width = shape.mask.shape
     rows, columns = np.mgrid[0:height, 0:width]
@@ -171,7 +163,7 @@ def _paint_shape(rng: np.random.Generator, canvas: np.ndarray, shape: _Shape) ->
 
 
 def _random_colour(rng: np.random.Generator, class_name: str) -> tuple[float, float, float]:
-    """BGR, 0..255."""
+    """Return BGR in [0, 255], in the hues of the class."""
     low, high = _HUES[class_name]
     hsv = [int(rng.integers(low, high)) % 180, int(rng.integers(110, 230)), int(rng.integers(110, 235))]
     blue, green, red = cv2.cvtColor(np.array([[hsv]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
@@ -183,14 +175,14 @@ def _random_point(rng: np.random.Generator, height: int, width: int) -> tuple[in
 
 
 def _covered_share(box: LabelledBox, other: LabelledBox) -> float:
-    """Intersection over the smaller of the two boxes."""
+    """Return the intersection over the area of the smaller box."""
     width = min(box[3], other[3]) - max(box[1], other[1]) + 1
     height = min(box[4], other[4]) - max(box[2], other[2]) + 1
     smaller = min((b[3] - b[1] + 1) * (b[4] - b[2] + 1) for b in (box, other))
     return max(width, 0) * max(height, 0) / smaller
 
 
-def _save_picture(rng: np.random.Generator, stem: Path, pixels_bgr: np.ndarray) -> Path:
+def _save_image(rng: np.random.Generator, stem: Path, pixels_bgr: np.ndarray) -> Path:
     """Write (H, W, 3) uint8 as PNG, as JPEG, or as JPEG stored rotated under an EXIF tag."""
     as_png, rotated = rng.random() < PNG_SHARE, rng.random() < ROTATED_SHARE
     orientation = int(rng.choice(list(_TURNS_TO_STORE))) if rotated and not as_png else 1

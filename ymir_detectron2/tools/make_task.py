@@ -1,4 +1,4 @@
-"""Make a YMIR task folder from a Pascal VOC or COCO set, as the platform would mount it.
+"""Make a YMIR task folder from a Pascal VOC or COCO dataset, as the platform would mount it.
 
 python3 -m ymir_detectron2.tools.make_task --voc DIR --split train.txt val.txt --out FOLDER
 python3 -m ymir_detectron2.tools.make_task --coco IMAGES --coco-json train.json val.json --out FOLDER
@@ -16,19 +16,20 @@ from typing import Any, Sequence
 
 import yaml
 
-from ymir_detectron2.errors import ConfigError, DatasetError, ExecutorError, StorageError
-from ymir_detectron2.tools.coco_source import read_coco
-from ymir_detectron2.tools.packed_model import ModelSource, training_class_names
-from ymir_detectron2.tools.releases import RELEASES
-from ymir_detectron2.tools.task_folder import ANNOTATION_FORMATS, TASKS, LabelledPicture, write_task_folder
-from ymir_detectron2.tools.voc_source import list_voc_images, read_voc
+from ..contract.task import class_key
+from ..errors import ConfigError, DatasetError, ExecutorError, StorageError
+from .coco_source import read_coco
+from .packed_model import ModelSource, training_class_names
+from .releases import RELEASES
+from .task_folder import ANNOTATION_FORMATS, TASKS, AnnotatedImage, write_task_folder
+from .voc_source import list_voc_images, read_voc
 
 SPLITS = ("train", "val")
-NO_GPU_KEY = "none"
+NO_GPU_KEY = "none"  # '' is taken: for the platform it means the CPU
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 and one sentence on stderr for everything that a user can mend."""
+    """Run the command line; return 1 with one sentence on stderr for every error that a user can fix."""
     logging.basicConfig(format="%(levelname)-8s %(message)s")
     options = _parser().parse_args(arguments)
     try:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_task(options: argparse.Namespace) -> str:
-    """Write the folder that the options describe; return what to tell the user."""
+    """Write the folder that the options describe; return a summary and the next command."""
     model = _model_source(options.model)
     pretrained = _model_source(options.pretrained)
     if options.task == "train":
@@ -63,10 +64,12 @@ def make_task(options: argparse.Namespace) -> str:
 
 
 def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read `key=value` words, the value typed as YAML types it: 0.01 a number, true a boolean, 1e-4 a text.
+    """Parse `key=value` arguments; values get the type that YAML gives them: 0.01 a number, true a boolean.
+
+    1e-4 becomes text, as in a config.yaml of the platform: YAML 1.1 asks for 1.0e-4.
 
     Raises:
-        ConfigError: for a word without key, or a value that is no YAML.
+        ConfigError: for an argument without a key, or a value that is not YAML.
     """
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -74,7 +77,7 @@ def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
         if not key or not equals:
             raise ConfigError(f"--config {pair!r}: expected key=value")
         try:
-            values[key] = yaml.safe_load(text) if text else ""
+            values[key] = yaml.safe_load(text) if text else ""  # YAML would give None, which the form cannot send
         except yaml.YAMLError as exc:
             raise ConfigError(f"--config {pair!r}: the value is no YAML; put it in quotes") from exc
     return values
@@ -87,9 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_argument_group("source")
     source.add_argument("--voc", type=Path, metavar="DIR", help="holds annotations/ and images/, or VOC's own names")
     source.add_argument("--split", nargs="+", default=[], metavar="FILE", help="training, then validation: stems")
-    source.add_argument("--coco", type=Path, metavar="DIR", help="the pictures of --coco-json")
+    source.add_argument("--coco", type=Path, metavar="DIR", help="the images of --coco-json")
     source.add_argument("--coco-json", nargs="+", default=[], type=Path, metavar="FILE", help="training, validation")
-    source.add_argument("--candidates", default="val", help="train, val, or a file with one picture path a line")
+    source.add_argument("--candidates", default="val", help="train, val, or a file with one image path a line")
     task = parser.add_argument_group("task")
     task.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="gets in/ and an empty out/")
     task.add_argument("--task", choices=list(TASKS), default="train")
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     task.add_argument("--export-format", choices=ANNOTATION_FORMATS, default="ark")
     task.add_argument("--model", nargs="+", type=Path, metavar="PATH", help="a training's /out/models, or files")
     task.add_argument("--pretrained", nargs="+", type=Path, metavar="PATH", help="the same, to start training from")
+    # extend: --config may be given several times
     task.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="for config.yaml")
     task.add_argument("--gpu-id", default="", help=f"'0,1'; '' is the CPU; '{NO_GPU_KEY}' leaves the key out")
     return parser
@@ -108,9 +112,9 @@ def _training_content(options: argparse.Namespace) -> tuple[dict[str, Any], str]
         raise ConfigError("training needs two splits: --split train.txt val.txt, or --coco-json train.json val.json")
     train, val = (_read_split(options, split) for split in SPLITS)
     class_names = _listed_classes(options) or _all_classes([*train, *val])
-    boxes = sum(box[0] in class_names for picture in [*train, *val] for box in picture.boxes)
+    boxes = sum(box[0] in class_names for image in [*train, *val] for box in image.boxes)
     summary = (
-        f"{len(train)} training and {len(val)} validation pictures, {boxes} boxes, "
+        f"{len(train)} training and {len(val)} validation images, {boxes} boxes, "
         f"{len(class_names)} classes: {', '.join(class_names)}"
     )
     return {"train": train, "val": val, "class_names": class_names}, summary
@@ -118,25 +122,45 @@ def _training_content(options: argparse.Namespace) -> tuple[dict[str, Any], str]
 
 def _candidate_content(options: argparse.Namespace, model: ModelSource | None) -> tuple[dict[str, Any], str]:
     candidates = _find_candidates(options)
+    # as on the platform: those of the training, in its order; --classes only for a model that does not know them
     class_names = training_class_names(model) or _listed_classes(options)
     if not class_names:
         splits = SPLITS[: len(options.split or options.coco_json)]
-        class_names = _all_classes([picture for split in splits for picture in _read_split(options, split)])
+        class_names = _all_classes([image for split in splits for image in _read_split(options, split)])
     summary = f"{len(candidates)} candidates, {len(class_names)} classes: {', '.join(class_names)}"
     return {"candidates": candidates, "class_names": class_names}, summary
 
 
-def _read_split(options: argparse.Namespace, split: str) -> list[LabelledPicture]:
-    """Read one split from whichever source was given, names as the platform keeps them."""
+def _find_candidates(options: argparse.Namespace) -> list[Path]:
+    if options.candidates in SPLITS:
+        if options.voc:  # their annotations may be missing
+            return list_voc_images(options.voc, _split_source(options, options.candidates))
+        return [image.path for image in _read_split(options, options.candidates)]
+    index = Path(options.candidates)
+    try:
+        lines = index.read_text(encoding="utf-8").splitlines()
+    except OSError as exc:
+        raise ConfigError(f"--candidates {index}: cannot be read ({exc.strerror}); give train, val or a file") from exc
+    # columns after a tab are ignored, so that an index file of the platform will do
+    # relative paths start at the folder of the file, so that a dataset can be moved
+    images = [index.parent / line.split("\t")[0].strip() for line in lines if line.strip()]
+    if not images:
+        raise DatasetError(f"{index}: lists no images; put one path on each line")
+    return images
+
+
+def _read_split(options: argparse.Namespace, split: str) -> list[AnnotatedImage]:
+    """Read one split from VOC or COCO, with class names as the platform stores them."""
     source = _split_source(options, split)
-    pictures = read_voc(options.voc, source) if options.voc else read_coco(options.coco, source)
+    images = read_voc(options.voc, source) if options.voc else read_coco(options.coco, source)
     return [
-        LabelledPicture(picture.image, tuple((_main_name(box[0]), *box[1:]) for box in picture.boxes))
-        for picture in pictures
+        AnnotatedImage(image.path, tuple((class_key(box[0]), *box[1:]) for box in image.boxes))
+        for image in images
     ]
 
 
 def _split_source(options: argparse.Namespace, split: str) -> Any:
+    """Return the split file (VOC) or JSON file (COCO) of one split."""
     if bool(options.voc) == bool(options.coco):
         raise ConfigError("give one source: --voc DIR with --split, or --coco DIR with --coco-json")
     given = options.split if options.voc else options.coco_json
@@ -146,43 +170,20 @@ def _split_source(options: argparse.Namespace, split: str) -> Any:
     return given[SPLITS.index(split)]
 
 
-def _find_candidates(options: argparse.Namespace) -> list[Path]:
-    if options.candidates not in SPLITS:
-        return _read_index(Path(options.candidates))
-    if options.voc:
-        return list_voc_images(options.voc, _split_source(options, options.candidates))
-    return [picture.image for picture in _read_split(options, options.candidates)]
-
-
-def _read_index(index: Path) -> list[Path]:
-    """Picture paths, one a line, relative to the index's own folder; columns after a tab are not read."""
-    try:
-        lines = index.read_text(encoding="utf-8").splitlines()
-    except OSError as exc:
-        raise ConfigError(f"--candidates {index}: cannot be read ({exc.strerror}); give train, val or a file") from exc
-    images = [index.parent / line.split("\t")[0].strip() for line in lines if line.strip()]
-    if not images:
-        raise DatasetError(f"{index}: lists no pictures; put one path on each line")
-    return images
-
-
-def _main_name(name: str) -> str:
-    """Class names are kept in lower case by the platform."""
-    return name.strip().lower()
-
-
 def _listed_classes(options: argparse.Namespace) -> list[str]:
-    return [_main_name(name) for name in (options.classes or "").split(",") if name.strip()]
+    return [class_key(name) for name in (options.classes or "").split(",") if name.strip()]
 
 
-def _all_classes(pictures: Sequence[LabelledPicture]) -> list[str]:
-    names = sorted({box[0] for picture in pictures for box in picture.boxes})
+def _all_classes(images: Sequence[AnnotatedImage]) -> list[str]:
+    # sorted: class ids must not depend on the order of the images
+    names = sorted({box[0] for image in images for box in image.boxes})
     if not names:
         raise ConfigError("no class names: the source holds no boxes; give --classes a,b,c")
     return names
 
 
 def _model_source(paths: list[Path] | None) -> ModelSource | None:
+    """Return one path as it is (a folder, or a file), several as the files of one stage."""
     if not paths:
         return None
     return paths[0] if len(paths) == 1 else paths

@@ -1,35 +1,36 @@
-"""How the releases of YMIR differ in what they put into /in, as one table."""
+"""Differences between the YMIR releases in what they write to /in, as one table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ymir_detectron2.errors import ConfigError
+from ..errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release of the platform, seen from inside the container."""
+    """One release of the platform, as seen from inside the container."""
 
     name: str
     protocol_version: str | None = "1.1.0"
-    """Key of env.yaml; None = the key is absent, the only sign of a release before 1.3."""
+    """In env.yaml; None: the key is absent, which is the only sign of a release before 1.3."""
     ark_columns: int = 7
     """5: class and corners. 7: quality and rotation as well."""
     format_names_as_extensions: bool = False
-    """Assets end in PIL's format name (.jpeg), lie below `/./`, and only JPEG and PNG are listed."""
+    """Assets have PIL's format name as extension (.jpeg) and paths with `/./`, and only JPEG and PNG are listed."""
     all_indexes: bool = True
     """Training also gets test, prediction and idx-* indexes; every folder of /in exists."""
     predictions_folder: str = "predictions"
     staged_models: bool = True
-    """Weights lie in /in/models/<stage>/, else flat in /in/models/."""
+    """Weights are in /in/models/<stage>/, else in /in/models/."""
     has_manifest: bool = True
     has_executor_log: bool = True
     has_object_type: bool = True
     unicode_config: bool = True
-    """config.yaml holds Chinese as it is, else as escapes."""
+    """config.yaml contains Chinese unescaped, else as escapes."""
 
 
+# one release for each change that an executor can see; 1.2 was never tagged, its last development version is
 _ALL = (
     Release(
         "1.1.0",
@@ -60,10 +61,10 @@ RELEASES: dict[str, Release] = {release.name: release for release in _ALL}
 
 
 def find_release(name: str) -> Release:
-    """Look a release up by its tag.
+    """Return a release by its tag.
 
     Raises:
-        ConfigError: for a release that the table does not hold.
+        ConfigError: for a release that is not in the table.
     """
     if name not in RELEASES:
         raise ConfigError(f"release {name!r} is not known; choose one of {', '.join(RELEASES)}")

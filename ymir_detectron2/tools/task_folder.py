@@ -1,11 +1,11 @@
-"""A YMIR task folder: ROOT/in exactly as the platform mounts it at /in, and an empty ROOT/out.
+"""YMIR task folders: ROOT/in exactly as the platform mounts it at /in, and an empty ROOT/out.
 
     in/env.yaml   in/config.yaml
     in/train-index.tsv  in/val-index.tsv      /in/assets/17/8e5f...17.jpg \\t /in/annotations/17/8e5f...17.txt
     in/candidate-index.tsv                    /in/assets/17/8e5f...17.jpg
     in/assets/  in/annotations/  in/models/
 
-Paths inside the files are those of the container, so the folder can be mounted as it is.
+Paths inside the files are container paths, so that the folder can be mounted as it is.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Mapping, Sequence
 
 import yaml
 
-from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.tools.annotation_writer import LabelledBox, ark_text, voc_text
-from ymir_detectron2.tools.assets import Asset, read_asset, store_assets
-from ymir_detectron2.tools.packed_model import ModelSource, pack_best_stage, unpack_stage
-from ymir_detectron2.tools.releases import Release, find_release
+from ..errors import ConfigError
+from .annotation_writer import LabelledBox, ark_text, voc_text
+from .assets import Asset, read_asset, store_assets
+from .packed_model import ModelSource, pack_best_stage, unpack_stage
+from .releases import Release, find_release
 
 TASKS: dict[str, tuple[bool, bool, bool]] = {
     "train": (True, False, False),
@@ -31,16 +31,16 @@ TASKS: dict[str, tuple[bool, bool, bool]] = {
 """Task name -> run_training, run_mining, run_infer of env.yaml."""
 
 ANNOTATION_FORMATS = ("ark", "voc")
-DEFAULT_TASK_ID = "t00000010000021a2b3c4d1700000000"
+DEFAULT_TASK_ID = "t00000010000021a2b3c4d1700000000"  # in the form of the platform's own
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture with its objects."""
+class AnnotatedImage:
+    """An image file with its ground-truth boxes."""
 
-    image: Path
+    path: Path
     boxes: tuple[LabelledBox, ...] = ()
-    """(class name, x1, y1, x2, y2): integer pixels of the upright picture, both corners inclusive."""
+    """(class name, x1, y1, x2, y2): integer pixels of the upright image, both corners inclusive."""
 
 
 def write_task_folder(
@@ -49,8 +49,8 @@ def write_task_folder(
     task: str,
     class_names: Sequence[str],
     release: str = "2.5.0",
-    train: Sequence[LabelledPicture] = (),
-    val: Sequence[LabelledPicture] = (),
+    train: Sequence[AnnotatedImage] = (),
+    val: Sequence[AnnotatedImage] = (),
     candidates: Sequence[Path] = (),
     config: Mapping[str, Any] | None = None,
     model: ModelSource | None = None,
@@ -62,32 +62,41 @@ def write_task_folder(
     """Write a task folder and return its env.yaml.
 
     Args:
-        root: gets `in/` and an empty `out/`; neither may hold anything yet.
-        task: a key of TASKS. Training uses train, val and pretrained; the others candidates and model.
-        class_names: in the order that fixes the class indexes.
-        config: values of the web form for config.yaml. What the platform sets itself wins over them.
-        model, pretrained: a training's /out/models (its best stage is taken), or the files of one stage.
-        annotation_format: `ark` or `voc`, as `export_format` asks for; release 1.1.0 always writes ark.
-        gpu_id: `''` is the CPU, `'0,1'` two GPUs; None leaves the key out, as direct inference up to 2.4 does.
+        root: gets `in/` and an empty `out/`; both must be empty or missing.
+        task: a key of TASKS. Training uses train, val and pretrained; the other tasks candidates and model.
+        class_names: in the order of their class ids.
+        release: a key of releases.RELEASES.
+        train, val: the sets of a training.
+        candidates: images for mining and inference.
+        config: values of the web form for config.yaml. Keys that the platform sets itself take precedence.
+        model, pretrained: a training's /out/models (the best stage is used), or the files of one stage.
+        annotation_format: `ark` or `voc`, as in `export_format`; release 1.1.0 always writes ark.
+        gpu_id: `''` is the CPU, `'0,1'` two GPUs; None omits the key, as direct inference up to 2.4 does.
+        task_id: for env.yaml and config.yaml.
 
     Raises:
         ConfigError: for an unknown task, release or format, a folder in use, or an unusable model.
-        DatasetError: for a picture that is not there.
+        DatasetError: for an image that cannot be read.
     """
-    _check_arguments(root, task, annotation_format)
+    if task not in TASKS:
+        raise ConfigError(f"task {task!r} is not known; choose one of {', '.join(TASKS)}")
+    if annotation_format not in ANNOTATION_FORMATS:
+        raise ConfigError(f"export format {annotation_format!r} is not known; choose ark or voc")
     chosen = find_release(release)
-    folder = root / "in"
     _make_folders(root, chosen, task)
+    folder = root / "in"
     form = {"export_format": f"{annotation_format}:raw", **(config or {})}
-    injected: dict[str, Any] = {"class_names": list(class_names), "task_id": task_id}
-    injected.update(_gpu_keys(gpu_id))
+    injected: dict[str, Any] = {"class_names": list(class_names), "task_id": task_id, "gpu_count": 0}
+    if gpu_id is not None:
+        injected.update(gpu_id=gpu_id, gpu_count=len([number for number in gpu_id.split(",") if number.strip()]))
     if chosen.has_object_type:
         injected["object_type"] = 2
     if task == "train":
         _write_training_input(folder, chosen, train, val, class_names, annotation_format)
         injected.update(_model_keys("pretrained_model_params", pretrained, folder, chosen, class_names))
     else:
-        _write_candidates(folder, chosen, candidates)
+        stored = store_assets(candidates, folder / "assets", chosen)
+        _write_lines(folder / "candidate-index.tsv", [_asset_path(asset, chosen) for asset in stored])
         injected.update(_model_keys("model_params_path", model, folder, chosen, class_names))
         injected.update(run_mining=TASKS[task][1], run_infer=TASKS[task][2])
     config_text = yaml.safe_dump({**form, **injected}, allow_unicode=chosen.unicode_config)
@@ -96,28 +105,24 @@ def write_task_folder(
 
 
 def asset_name(image: Path, release: str = "2.5.0") -> str:
-    """Give the base name that a picture gets in in/assets, and with it in infer-result.json: `8e5f...17.jpg`.
+    """Return the base name of an image in in/assets and in infer-result.json: `8e5f...17.jpg`.
 
     Raises:
-        ConfigError: if the release leaves pictures of this format out.
+        ConfigError: if the release does not export images of this format.
+        DatasetError: if the image cannot be read.
     """
     asset = read_asset(image, find_release(release))
     if asset is None:
-        raise ConfigError(f"{image}: YMIR {release} lists JPEG and PNG pictures only")
+        raise ConfigError(f"{image}: YMIR {release} lists JPEG and PNG images only")
     return asset.name
 
 
-def _check_arguments(root: Path, task: str, annotation_format: str) -> None:
-    if task not in TASKS:
-        raise ConfigError(f"task {task!r} is not known; choose one of {', '.join(TASKS)}")
-    if annotation_format not in ANNOTATION_FORMATS:
-        raise ConfigError(f"export format {annotation_format!r} is not known; choose ark or voc")
+def _make_folders(root: Path, release: Release, task: str) -> None:
     for folder in (root / "in", root / "out"):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"{folder}: is in use already; choose another folder or remove it")
-
-
-def _make_folders(root: Path, release: Release, task: str) -> None:
+    # 1.1 mounts no /in/annotations for mining and inference. out/ stays empty: an executor has to make /out/models
+    # itself, since 1.1 does so only for a training and the verifier never
     names = ["in/assets", "out"]
     if task == "train" or release.all_indexes:
         names += ["in/annotations"]
@@ -125,12 +130,6 @@ def _make_folders(root: Path, release: Release, task: str) -> None:
         names += ["in/models", f"in/{release.predictions_folder}"]
     for name in names:
         (root / name).mkdir(parents=True, exist_ok=True)
-
-
-def _gpu_keys(gpu_id: str | None) -> dict[str, Any]:
-    if gpu_id is None:
-        return {"gpu_count": 0}
-    return {"gpu_id": gpu_id, "gpu_count": len([number for number in gpu_id.split(",") if number.strip()])}
 
 
 def _model_keys(
@@ -144,25 +143,30 @@ def _model_keys(
 def _write_training_input(
     folder: Path,
     release: Release,
-    train: Sequence[LabelledPicture],
-    val: Sequence[LabelledPicture],
+    train: Sequence[AnnotatedImage],
+    val: Sequence[AnnotatedImage],
     class_names: Sequence[str],
     annotation_format: str,
 ) -> None:
-    written = "ark" if not release.all_indexes else annotation_format
+    written_format = annotation_format if release.all_indexes else "ark"  # 1.1 ignores export_format
     lines: dict[str, list[str]] = {}
     assets: list[str] = []
-    for split, pictures in (("train", train), ("val", val)):
-        boxes_of = {picture.image: picture.boxes for picture in reversed(pictures)}
-        stored = store_assets([picture.image for picture in pictures], folder / "assets", release)
+    for split, images in (("train", train), ("val", val)):
+        boxes_of = {image.path: image.boxes for image in reversed(images)}  # reversed: the first of a path counts
+        stored = store_assets([image.path for image in images], folder / "assets", release)
         lines[split] = [
-            _write_annotation(folder, asset, release, boxes_of[asset.source], class_names, written) for asset in stored
+            _write_annotation(folder, asset, release, boxes_of[asset.source], class_names, written_format)
+            for asset in stored
         ]
         assets += [_asset_path(asset, release) for asset in stored]
     _write_lines(folder / "train-index.tsv", lines["train"])
     _write_lines(folder / "val-index.tsv", lines["val"])
     if release.all_indexes:
-        _write_other_indexes(folder, assets, lines["train"] + lines["val"])
+        # no task of this executor reads these indexes; they are here because the platform writes them
+        _write_lines(folder / "idx-assets.tsv", assets)
+        _write_lines(folder / "idx-gt.tsv", lines["train"] + lines["val"])
+        for name in ("test-index", "pred-train-index", "pred-val-index", "pred-test-index", "idx-pred"):
+            _write_lines(folder / f"{name}.tsv", [])
 
 
 def _write_annotation(
@@ -173,7 +177,7 @@ def _write_annotation(
     class_names: Sequence[str],
     annotation_format: str,
 ) -> str:
-    """Write one annotation file and return the index line that names it."""
+    """Write one annotation file and return its line in the index."""
     asset_path = _asset_path(asset, release)
     if annotation_format == "ark":
         extension, text = "txt", ark_text(boxes, class_names, release.ark_columns)
@@ -183,19 +187,6 @@ def _write_annotation(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return f"{asset_path}\t{asset.path_below(_container_folder('annotations', release), extension)}"
-
-
-def _write_other_indexes(folder: Path, assets: Sequence[str], pairs: Sequence[str]) -> None:
-    """Indexes that no task of this executor needs, there because an executor must not trip over them."""
-    _write_lines(folder / "idx-assets.tsv", assets)
-    _write_lines(folder / "idx-gt.tsv", pairs)
-    for name in ("test-index", "pred-train-index", "pred-val-index", "pred-test-index", "idx-pred"):
-        _write_lines(folder / f"{name}.tsv", [])
-
-
-def _write_candidates(folder: Path, release: Release, candidates: Sequence[Path]) -> None:
-    stored = store_assets(candidates, folder / "assets", release)
-    _write_lines(folder / "candidate-index.tsv", [_asset_path(asset, release) for asset in stored])
 
 
 def _asset_path(asset: Asset, release: Release) -> str:
@@ -217,9 +208,29 @@ def _write_env(folder: Path, release: Release, task: str, task_id: str) -> Path:
         "run_training": run_training,
         "run_mining": run_mining,
         "run_infer": run_infer,
-        "input": _input_paths(run_training),
-        "output": _output_paths(release),
+        "input": {
+            "root_dir": "/in",
+            "assets_dir": "/in/assets",
+            "annotations_dir": "/in/annotations",
+            "models_dir": "/in/models",
+            "config_file": "/in/config.yaml",
+            # all keys are always there, with '' for the sets that the task does not have
+            "training_index_file": "/in/train-index.tsv" if run_training else "",
+            "val_index_file": "/in/val-index.tsv" if run_training else "",
+            "candidate_index_file": "" if run_training else "/in/candidate-index.tsv",
+        },
+        "output": {
+            "root_dir": "/out",
+            "models_dir": "/out/models",
+            "tensorboard_dir": "/out/tensorboard",
+            "training_result_file": "/out/models/result.yaml",
+            "mining_result_file": "/out/result.tsv",
+            "infer_result_file": "/out/infer-result.json",
+            "monitor_file": "/out/monitor.txt",
+        },
     }
+    if release.has_executor_log:
+        env["output"]["executor_log_file"] = "/out/ymir-executor-out.log"
     if release.protocol_version:
         env["protocol_version"] = release.protocol_version
     if release.has_manifest:
@@ -227,31 +238,3 @@ def _write_env(folder: Path, release: Release, task: str, task_id: str) -> Path:
     env_file = folder / "env.yaml"
     env_file.write_text(yaml.safe_dump(env), encoding="utf-8")
     return env_file
-
-
-def _input_paths(run_training: bool) -> dict[str, str]:
-    return {
-        "root_dir": "/in",
-        "assets_dir": "/in/assets",
-        "annotations_dir": "/in/annotations",
-        "models_dir": "/in/models",
-        "config_file": "/in/config.yaml",
-        "training_index_file": "/in/train-index.tsv" if run_training else "",
-        "val_index_file": "/in/val-index.tsv" if run_training else "",
-        "candidate_index_file": "" if run_training else "/in/candidate-index.tsv",
-    }
-
-
-def _output_paths(release: Release) -> dict[str, str]:
-    paths = {
-        "root_dir": "/out",
-        "models_dir": "/out/models",
-        "tensorboard_dir": "/out/tensorboard",
-        "training_result_file": "/out/models/result.yaml",
-        "mining_result_file": "/out/result.tsv",
-        "infer_result_file": "/out/infer-result.json",
-        "monitor_file": "/out/monitor.txt",
-    }
-    if release.has_executor_log:
-        paths["executor_log_file"] = "/out/ymir-executor-out.log"
-    return paths

@@ -1,6 +1,6 @@
-"""Pascal VOC as a source of pictures: DIR/annotations/<stem>.xml, DIR/images/<stem>.jpg, a split with one stem a line.
+"""Datasets in Pascal VOC form: DIR/annotations/<stem>.xml, DIR/images/<stem>.jpg, and a split with one stem per line.
 
-The folders may also bear VOC's own names, Annotations and JPEGImages.
+The folders may also have VOC's own names, Annotations and JPEGImages.
 """
 
 from __future__ import annotations
@@ -10,54 +10,63 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Sequence
 
-from ymir_detectron2.errors import ConfigError, DatasetError
-from ymir_detectron2.tools.annotation_writer import LabelledBox
-from ymir_detectron2.tools.task_folder import LabelledPicture
+from ..errors import ConfigError, DatasetError
+from .annotation_writer import LabelledBox
+from .task_folder import AnnotatedImage
 
 logger = logging.getLogger(__name__)
 
 
-def read_voc(folder: Path, split: str) -> list[LabelledPicture]:
-    """Read the pictures of one split with their boxes; corners are kept as they stand.
+def read_voc(folder: Path, split: str) -> list[AnnotatedImage]:
+    """Read the images of one split with their boxes.
+
+    Corners are kept as they are: VOC's are 1-based, and the platform does not shift them when it imports a dataset.
 
     Args:
-        folder: holds the folders of annotations and images.
+        folder: contains the folders of annotations and images.
         split: name of the split file, below `folder` or as a path.
 
     Raises:
-        ConfigError: if a folder or the split file is not there.
-        DatasetError: if a listed picture or its annotation is missing or unreadable.
+        ConfigError: if a folder or the split file is missing.
+        DatasetError: if a listed image or its annotation is missing or unreadable.
     """
     annotations = _find_folder(folder, ("annotations", "Annotations"))
-    images = list_voc_images(folder, split)
-    pictures = []
+    image_paths = list_voc_images(folder, split)
+    images = []
     without_box = 0
-    for image in images:
-        boxes, incomplete = _read_annotation(annotations / f"{image.stem}.xml")
-        pictures.append(LabelledPicture(image, boxes))
-        without_box += incomplete
+    for image in image_paths:
+        boxes, skipped = _read_annotation(annotations / f"{image.stem}.xml")
+        images.append(AnnotatedImage(image, boxes))
+        without_box += skipped
     if without_box:
         logger.warning("left out %d objects without <bndbox> in %s", without_box, annotations)
-    return pictures
+    return images
 
 
 def list_voc_images(folder: Path, split: str) -> list[Path]:
-    """Find the pictures of one split, in its order, without a look at their annotations."""
+    """Return the image paths of one split, in its order; annotations are not needed.
+
+    Raises:
+        ConfigError: if the folder of images or the split file is missing.
+        DatasetError: if a listed image is missing.
+    """
     images = _find_folder(folder, ("images", "JPEGImages"))
-    split_file = _find_split(folder, split)
-    by_name: dict[str, Path] = {}
+    split_file = next((file for file in (folder / split, Path(split)) if file.is_file()), None)
+    if split_file is None:
+        raise ConfigError(f"{split}: no such split file, neither below {folder} nor as a path")
+    by_name: dict[str, Path] = {}  # one listing of the folder: splits name stems, images may have any extension
     for file in sorted(images.iterdir()):
         by_name.setdefault(file.stem, file)
-    found = []
+    listed = []
     for line_number, line in enumerate(split_file.read_text(encoding="utf-8").splitlines(), start=1):
         stem = line.strip()
         if not stem:
             continue
-        image = by_name.get(stem) or by_name.get(Path(stem).stem)
+        image = by_name.get(stem) or by_name.get(Path(stem).stem)  # some splits list file names
         if image is None:
-            raise DatasetError(f"{split_file}:{line_number}: no picture named {stem!r} in {images}; correct the line")
-        found.append(image)
-    return found
+            raise DatasetError(f"{split_file}:{line_number}: no image named {stem!r} in {images}; correct the line")
+        listed.append(image)
+    return listed
 
 
 def _find_folder(folder: Path, names: Sequence[str]) -> Path:
@@ -67,34 +76,26 @@ def _find_folder(folder: Path, names: Sequence[str]) -> Path:
     raise ConfigError(f"{folder}: has no folder {' or '.join(names)}; give the root of a Pascal VOC set")
 
 
-def _find_split(folder: Path, split: str) -> Path:
-    for file in (folder / split, Path(split)):
-        if file.is_file():
-            return file
-    raise ConfigError(f"{split}: no such split file, neither below {folder} nor as a path")
-
-
 def _read_annotation(file: Path) -> tuple[tuple[LabelledBox, ...], int]:
-    """Boxes of one file, and how many of its objects have none."""
+    """Return the boxes of one file, and how many of its objects have none."""
     try:
         root = ElementTree.parse(str(file)).getroot()  # noqa: S314 - the user's own files
     except OSError as exc:
-        raise DatasetError(f"{file}: cannot be read ({exc.strerror}); a picture without objects needs one too") from exc
+        raise DatasetError(f"{file}: cannot be read ({exc.strerror}); an image without objects needs one too") from exc
     except ElementTree.ParseError as exc:
-        raise DatasetError(f"{file}: is no XML ({exc}); correct it or take its picture out of the split") from exc
-    boxes = [_read_object(node, file) for node in root.iter("object")]
-    complete = tuple(box for box in boxes if box)
-    return complete, len(boxes) - len(complete)
-
-
-def _read_object(node: ElementTree.Element, file: Path) -> LabelledBox | None:
-    name, corners = node.findtext("name"), node.find("bndbox")
-    if not name or not name.strip():
-        raise DatasetError(f"{file}: an object has no <name>; correct it")
-    if corners is None:
-        return None
-    x1, y1, x2, y2 = (_read_corner(corners, tag, file) for tag in ("xmin", "ymin", "xmax", "ymax"))
-    return name.strip(), x1, y1, x2, y2
+        raise DatasetError(f"{file}: is no XML ({exc}); correct it or take its image out of the split") from exc
+    boxes: list[LabelledBox] = []
+    without_box = 0  # the platform exports objects of zero width or height without <bndbox>
+    for node in root.iter("object"):
+        name, corners = node.findtext("name"), node.find("bndbox")
+        if not name or not name.strip():
+            raise DatasetError(f"{file}: an object has no <name>; correct it")
+        if corners is None:
+            without_box += 1
+            continue
+        x1, y1, x2, y2 = (_read_corner(corners, tag, file) for tag in ("xmin", "ymin", "xmax", "ymax"))
+        boxes.append((name.strip(), x1, y1, x2, y2))
+    return tuple(boxes), without_box
 
 
 def _read_corner(corners: ElementTree.Element, tag: str, file: Path) -> int:

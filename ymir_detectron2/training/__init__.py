@@ -1,1 +1,1 @@
-"""The torch engine's training: schedule, sampling, pictures, steps, processes. Opens no /in and writes no /out."""
+"""Training of both engines: resolved config, sampling, the loop, evaluation, checkpoints. Knows nothing of YMIR."""

@@ -1,4 +1,4 @@
-"""A running mean of the weights, which is often a better model than the weights of any one step."""
+"""Exponential moving average (EMA) of the weights, which is often a better model than the weights of the last step."""
 
 from __future__ import annotations
 
@@ -9,50 +9,52 @@ import torch
 from torch import nn
 
 
-class WeightAverage:
-    """The exponential mean of all weights and running statistics of a model, on its device."""
+class ModelEma:
+    """EMA of all weights and running statistics of a model, on its device; integer counters are left out."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         """
         Args:
-            decay: how much of the mean stays at each step, in (0, 1). In the first steps it is less,
-                (1 + n) / (10 + n) after n of them, so that the mean soon forgets where the run began.
+            decay: weight of the old average at each update, in (0, 1), e.g. 0.999.
         """
         self._decay = decay
-        self._steps = 0
+        self._num_updates = 0
         tensors = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
         self._names = list(tensors)
-        self._current = list(tensors.values())  # these share their memory with the model
-        self._means = [value.clone() for value in self._current]
+        self._weights = list(tensors.values())  # no copies: they share their memory with the model
+        self._averages = [value.clone() for value in self._weights]
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of one more step into the mean."""
-        keep = min(self._decay, (1 + self._steps) / (10 + self._steps))
-        torch._foreach_mul_(self._means, keep)
-        torch._foreach_add_(self._means, self._current, alpha=1 - keep)
-        self._steps += 1
+        """Include the weights of one more step."""
+        # smaller at first, as in TensorFlow's ExponentialMovingAverage: else a short run would mostly average its start
+        decay = min(self._decay, (1 + self._num_updates) / (10 + self._num_updates))
+        # a few kernels for all tensors instead of two for each
+        torch._foreach_mul_(self._averages, decay)
+        torch._foreach_add_(self._averages, self._weights, alpha=1 - decay)
+        self._num_updates += 1
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Within the block, the model has the mean in place of its weights."""
-        self._exchange()
+    def applied(self) -> Iterator[None]:
+        """Let the model have the averages in place of its weights within the block."""
+        self._swap()
         try:
             yield
         finally:
-            self._exchange()
+            self._swap()
 
     @torch.no_grad()
-    def _exchange(self) -> None:
-        for current, mean in zip(self._current, self._means):
-            kept = current.clone()
-            current.copy_(mean)
-            mean.copy_(kept)
+    def _swap(self) -> None:
+        # tensor by tensor: the device needs room for one more, not for a second copy of the model
+        for weight, average in zip(self._weights, self._averages):
+            kept = weight.clone()
+            weight.copy_(average)
+            average.copy_(kept)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"steps": self._steps, "means": dict(zip(self._names, self._means))}
+        return {"steps": self._num_updates, "means": dict(zip(self._names, self._averages))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._steps = state["steps"]
-        for name, mean in zip(self._names, self._means):
-            mean.copy_(state["means"][name])
+        self._num_updates = state["steps"]
+        for name, average in zip(self._names, self._averages):
+            average.copy_(state["means"][name])

@@ -1,6 +1,6 @@
-"""Which pictures make up which step: an endless shuffled stream, cut into batches of like shape, split over processes.
+"""Which images make up which step: an endless shuffled stream, cut into batches of similar shape, split over processes.
 
-The stream is a function of the seed alone, so that any step can be reached again by counting.
+The stream is a function of the seed only, so that a resumed training can reach any step by counting.
 """
 
 from __future__ import annotations
@@ -10,31 +10,30 @@ from typing import Iterator, NamedTuple
 
 import numpy as np
 
+from ..config.retinanet_config import RetinaNetConfig
 from ..dataset.coco_json import CocoDataset
 from ..errors import ConfigError
-from ..retinanet.config import Config
 
 
-class Draw(NamedTuple):
-    """One use of one picture."""
+class SampleIndex(NamedTuple):
+    """One draw of one image."""
 
-    picture: int
+    image: int
     """Position in the dataset."""
-    number: int
-    """How many draws came before in the whole run: with the seed, it fixes the augmentation of this draw."""
+    draw: int
+    """How many draws came before in the whole run: with the seed, it determines the augmentation."""
 
 
-class BatchStream:
-    """Endless batches of draws for one process of a run."""
+class InfiniteBatchSampler:
+    """Endless batches of samples for one process of a run."""
 
     def __init__(
-        self, cfg: Config, dataset: CocoDataset, *, seed: int, rank: int, world_size: int, first: int = 0
+        self, cfg: RetinaNetConfig, dataset: CocoDataset, *, seed: int, rank: int, world_size: int, first: int = 0
     ) -> None:
         """
         Args:
-            rank, world_size: this process and how many share each batch.
-            first: how many batches were used up before; they are counted through, so that the pictures that wait for
-                others of their shape wait again.
+            rank, world_size: this process, and how many share each batch.
+            first: how many batches were used before a restart.
 
         Raises:
             ConfigError: the batch cannot be split evenly.
@@ -48,18 +47,20 @@ class BatchStream:
         filter_empty = cfg["DATALOADER.FILTER_EMPTY_ANNOTATIONS"]
         self._indexes = np.flatnonzero(counts > 0) if filter_empty else np.arange(len(dataset))
         self._repeats = _repeat_factors(cfg, dataset)[self._indexes]
-        wide = dataset.image_hw[:, 1] > dataset.image_hw[:, 0]
-        self._shape_group = wide if cfg["DATALOADER.ASPECT_RATIO_GROUPING"] else np.zeros(len(dataset), dtype=bool)
+        is_wide = dataset.image_hw[:, 1] > dataset.image_hw[:, 0]
+        self._shape_group = is_wide if cfg["DATALOADER.ASPECT_RATIO_GROUPING"] else np.zeros(len(dataset), dtype=bool)
 
-    def __iter__(self) -> Iterator[list[Draw]]:
-        """This process's part of each batch. All pictures of a batch are wide, or none is: padding stays small."""
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
+        """Yield this process's share of each batch, whose images are all wide or all not: little padding."""
+        # used batches are counted through, not jumped over: images still waiting for a batch of their shape wait again
         return itertools.islice(self._batches(), self._first, None)
 
-    def _batches(self) -> Iterator[list[Draw]]:
-        waiting: dict[bool, list[Draw]] = {False: [], True: []}
-        for draw in map(Draw, self._shuffled(), itertools.count()):
-            group = waiting[bool(self._shape_group[draw.picture])]
-            group.append(draw)
+    def _batches(self) -> Iterator[list[SampleIndex]]:
+        # every process shuffles the whole set, so that all agree on the batches without talking to each other
+        waiting: dict[bool, list[SampleIndex]] = {False: [], True: []}
+        for index in map(SampleIndex, self._shuffled(), itertools.count()):
+            group = waiting[bool(self._shape_group[index.image])]
+            group.append(index)
             if len(group) == self._batch_size:
                 yield group[self._rank :: self._world_size]
                 group.clear()
@@ -67,21 +68,21 @@ class BatchStream:
     def _shuffled(self) -> Iterator[int]:
         for epoch in itertools.count():
             generator = np.random.default_rng([self._seed, epoch])
-            # a picture to be seen 1.3 times per epoch is there once, and a second time with probability 0.3
-            whole = np.floor(self._repeats + generator.random(len(self._repeats))).astype(np.int64)
-            yield from generator.permutation(np.repeat(self._indexes, whole)).tolist()
+            # a repeat factor of 1.3: once per epoch, and a second time with probability 0.3
+            repeats = np.floor(self._repeats + generator.random(len(self._repeats))).astype(np.int64)
+            yield from generator.permutation(np.repeat(self._indexes, repeats)).tolist()
 
 
 def require_even_shares(batch_size: int, world_size: int) -> None:
-    """Raise ConfigError when a batch cannot be split evenly over the processes."""
+    """Raise ConfigError if a batch cannot be split evenly over the processes."""
     if batch_size % world_size:
         raise ConfigError(
             f"batch_size {batch_size} cannot be shared by {world_size} processes; use a multiple of {world_size}"
         )
 
 
-def _repeat_factors(cfg: Config, dataset: CocoDataset) -> np.ndarray:
-    """(N,) how often each picture comes per epoch, at least 1.
+def _repeat_factors(cfg: RetinaNetConfig, dataset: CocoDataset) -> np.ndarray:
+    """Return (N,) how often each of the N images comes per epoch, at least 1.
 
     Source: LVIS, arXiv 1908.03195, sec. 4, as in detectron2's RepeatFactorTrainingSampler.
     """
@@ -94,11 +95,12 @@ def _repeat_factors(cfg: Config, dataset: CocoDataset) -> np.ndarray:
             f"DATALOADER.SAMPLER_TRAIN: {sampler!r} is not known to the torch engine; write TrainingSampler or"
             " RepeatFactorTrainingSampler, or set engine: detectron2"
         )
-    picture_of_box = np.repeat(np.arange(len(dataset)), np.diff(dataset.box_starts))
-    pairs = np.unique(np.stack([picture_of_box, dataset.classes], axis=1), axis=0)
-    pictures_per_class = np.bincount(pairs[:, 1], minlength=len(dataset.class_names))
-    frequency = np.maximum(pictures_per_class, 1) / max(len(dataset), 1)
-    wanted = cfg["DATALOADER.REPEAT_THRESHOLD"] / frequency
-    class_factors = np.maximum(1.0, np.sqrt(wanted) if cfg["DATALOADER.REPEAT_SQRT"] else wanted)
-    np.maximum.at(factors, pairs[:, 0], class_factors[pairs[:, 1]])
+    image_of_box = np.repeat(np.arange(len(dataset)), np.diff(dataset.box_starts))
+    pairs = np.unique(np.stack([image_of_box, dataset.classes], axis=1), axis=0)  # (image, class), each once
+    images_per_class = np.bincount(pairs[:, 1], minlength=len(dataset.class_names))
+    # at least one image: a class without any would divide by 0, and repeats nothing
+    frequency = np.maximum(images_per_class, 1) / max(len(dataset), 1)
+    rarity = cfg["DATALOADER.REPEAT_THRESHOLD"] / frequency
+    class_factors = np.maximum(1.0, np.sqrt(rarity) if cfg["DATALOADER.REPEAT_SQRT"] else rarity)
+    np.maximum.at(factors, pairs[:, 0], class_factors[pairs[:, 1]])  # an image follows its rarest class
     return factors

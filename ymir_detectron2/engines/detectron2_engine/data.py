@@ -1,4 +1,4 @@
-"""Our COCO files in detectron2's catalogs, and its training loader over them, which survives damaged pictures."""
+"""The COCO files of a task in detectron2's catalogs, and its training loader over them without unreadable images."""
 
 from __future__ import annotations
 
@@ -14,61 +14,63 @@ from detectron2.data import transforms as T
 from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import Boxes, Instances
 
-from ...contract.findings import Findings
+from ...contract.data_issues import DataIssues
 from ...dataset.image_reading import read_image_bgr
 from ...errors import ImageError
-from ...training.pictures import UnreadablePicture, readable_batches
-from ..base import TrainJob
+from ...training.job import TrainJob
+from ...training.samples import UnreadableImage, readable_batches
 
 TRAIN_SET, VAL_SET = "ymir_train", "ymir_val"
 
-Sample = Dict[str, Any]  # one picture as detectron2's models take it: image, height, width, instances
+Sample = Dict[str, Any]
+"""One image as detectron2's models take it: image, height, width, instances."""
 
 
 def register_sets(job: TrainJob) -> None:
-    """Make both sets known under `ymir_train` and `ymir_val`, with their class names."""
+    """Register both sets as `ymir_train` and `ymir_val`, with their class names."""
     for name, path in ((TRAIN_SET, job.train_json), (VAL_SET, job.val_json)):
-        if name in DatasetCatalog.list():  # of an earlier job of this process
+        if name in DatasetCatalog.list():  # from an earlier job of this process; registering twice is an error
             DatasetCatalog.remove(name)
             MetadataCatalog.remove(name)
         register_coco_instances(name, {"thing_classes": list(job.class_names)}, str(path), "")
 
 
 class Mapper(DatasetMapper):
-    """detectron2's augmentations on pictures read as everywhere in this project: upright, 16 bits scaled to 8."""
+    """detectron2's mapper with this project's reading of images: upright, 16 bits scaled to 8."""
 
     def __call__(self, dataset_dict: Sample) -> Sample:
         try:
             image_bgr = read_image_bgr(Path(dataset_dict["file_name"]))
         except ImageError as error:
-            return _damaged(dataset_dict, str(error))
+            return _unreadable(dataset_dict, str(error))
+        # detectron2 would end the training
         if image_bgr.shape[:2] != (dataset_dict["height"], dataset_dict["width"]):
-            return _damaged(dataset_dict, f"{dataset_dict['file_name']}: its size changed since the task began")
-        sample: Sample = copy.deepcopy(dataset_dict)
-        view = T.AugInput(image_bgr if self.image_format == "BGR" else image_bgr[:, :, ::-1])
-        transforms = self.augmentations(view)
-        self._transform_annotations(sample, transforms, view.image.shape[:2])
+            return _unreadable(dataset_dict, f"{dataset_dict['file_name']}: its size changed since the task began")
+        sample: Sample = copy.deepcopy(dataset_dict)  # the catalog's own, which the next epoch needs unchanged
+        augmented = T.AugInput(image_bgr if self.image_format == "BGR" else image_bgr[:, :, ::-1])
+        transforms = self.augmentations(augmented)  # changes `augmented` and returns how
+        self._transform_annotations(sample, transforms, augmented.image.shape[:2])
         # an array goes through a pipe; a tensor would need /dev/shm, which a container has 64 MB of
-        sample["image"] = np.ascontiguousarray(view.image.transpose(2, 0, 1))
+        sample["image"] = np.ascontiguousarray(augmented.image.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
         return sample
 
 
 class ReadableLoader:
-    """detectron2's loader without the pictures that cannot be decoded."""
+    """detectron2's training loader without the images that cannot be decoded."""
 
     def __init__(self, cfg: CfgNode, *, may_skip_a_batch: bool) -> None:
         """
         Args:
-            may_skip_a_batch: False where other processes would wait for this one.
+            may_skip_a_batch: False where other processes would wait for the gradient of this one.
         """
-        self.skipped = Findings()
+        self.skipped = DataIssues()
         self._cfg = cfg
-        self._blank = None if may_skip_a_batch else blank_picture()
+        self._blank = None if may_skip_a_batch else blank_image()
 
     def begin_after(self, step: int) -> None:
-        """Draw the pictures in another order than a run that begins at step 1, before the first one is drawn.
+        """Draw the images in another order than a run that begins at step 1; called before the first batch.
 
-        Else a run that is often interrupted would see the beginning of one order again and again.
+        Else a training that is often interrupted would see the beginning of one order again and again.
         """
         self._cfg = self._cfg.clone()
         self._cfg.defrost()
@@ -77,25 +79,25 @@ class ReadableLoader:
     def __iter__(self) -> Iterator[list[Sample]]:
         return readable_batches(self._batches(), self.skipped, self._blank)
 
-    def _batches(self) -> Iterator[list[Sample | UnreadablePicture]]:
-        """Built when the first batch is wanted: a run that goes on has its random state by then."""
+    def _batches(self) -> Iterator[list[Sample | UnreadableImage]]:
+        # built at the first batch: a resumed training has restored its random state by then
         for batch in build_detection_train_loader(self._cfg, mapper=Mapper(self._cfg, is_train=True)):
-            yield [_as_tensor(item) for item in batch]
+            yield [
+                # the tensor is made here, see `Mapper`
+                UnreadableImage(sample["unreadable"])
+                if "unreadable" in sample
+                else {**sample, "image": torch.from_numpy(sample["image"])}
+                for sample in batch
+            ]
 
 
-def _damaged(dataset_dict: Sample, reason: str) -> Sample:
-    """A sample that the loader can still sort by shape."""
+def _unreadable(dataset_dict: Sample, reason: str) -> Sample:
+    """Return a sample that detectron2's loader can still group by shape."""
     return {"height": dataset_dict["height"], "width": dataset_dict["width"], "unreadable": reason}
 
 
-def _as_tensor(sample: Sample) -> Sample | UnreadablePicture:
-    if "unreadable" in sample:
-        return UnreadablePicture(sample["unreadable"])
-    return {**sample, "image": torch.from_numpy(sample["image"])}
-
-
-def blank_picture() -> Sample:
-    """A small picture without objects, for a process whose share of a batch cannot be read."""
+def blank_image() -> Sample:
+    """Return a small image without objects, for a process whose share of a batch cannot be read."""
     instances = Instances((64, 64))
     instances.gt_boxes = Boxes(torch.zeros((0, 4)))
     instances.gt_classes = torch.zeros(0, dtype=torch.int64)

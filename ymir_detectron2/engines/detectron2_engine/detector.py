@@ -9,32 +9,32 @@ from detectron2.modeling import RetinaNet
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Instances
 
+from ...detections import Detections, ExtractDense, Pixels
 from ...errors import ConfigError
-from ...retinanet.decoding import DecodingRules, DenseOutputs, decode_batch
-from ...retinanet.dense_view import PictureView
-from ..base import Detections, Pixels, ReadDense
-from ..picture_detector import PictureDetector, to_detections
+from ...retinanet.decoding import DenseOutputs, PostprocessConfig, decode_batch
+from ..base_detector import BaseDetector, extract_dense
 
 
-class Detectron2Detector(PictureDetector):
-    """A network ready to look at pictures; its thresholds are those of its configuration."""
+class Detectron2Detector(BaseDetector):
+    """A network of detectron2 as a detector; its thresholds are those of its configuration."""
 
-    def _look(self, batch: list[Pixels], read: ReadDense | None) -> list[tuple[Detections, Any]]:
+    def _forward_batch(self, batch: list[Pixels], extract: ExtractDense | None) -> list[tuple[Detections, Any]]:
         samples = [
             {"image": self._to_chw(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in batch
         ]
         if isinstance(self._model, RetinaNet):
-            return self._look_densely(samples, read)
-        if read is not None:
+            return self._forward_retinanet(samples, extract)
+        if extract is not None:
             raise ConfigError(
                 "config.yaml: mining_algorithm aldd and diversity_distance need the dense outputs of a RetinaNet, which"
                 " the network of this model does not have; choose another algorithm, and no diversity_distance"
             )
         return [(_to_detections(output["instances"]), None) for output in self._model(samples)]
 
-    def _look_densely(self, samples: list[dict[str, Any]], read: ReadDense | None) -> list[tuple[Detections, Any]]:
-        """Decode the dense outputs ourselves: detectron2 does the same, but forgets what an anchor says about the
-        classes that it did not choose."""
+    def _forward_retinanet(
+        self, samples: list[dict[str, Any]], extract: ExtractDense | None
+    ) -> list[tuple[Detections, Any]]:
+        """Decode the dense outputs here: detectron2 does the same, but drops the probabilities of the other classes."""
         model = self._model
         images = model.preprocess_image(samples)
         features = model.backbone(images.tensor.to(memory_format=torch.channels_last))
@@ -45,16 +45,12 @@ class Detectron2Detector(PictureDetector):
             [permute_to_N_HWA_K(level, 4) for level in deltas],
             [boxes.tensor for boxes in model.anchor_generator(levels)],
         )
-        rules = DecodingRules(
+        postprocess = PostprocessConfig(
             model.test_score_thresh, model.test_nms_thresh, model.test_topk_candidates, model.max_detections_per_image
         )
-        decoded = decode_batch(dense, images.image_sizes, rules, self._cfg["MODEL.RETINANET.BBOX_REG_WEIGHTS"])
-        found = [to_detections(boxes) for boxes in decoded]
-        if read is None:
-            return [(detections, None) for detections in found]
+        decoded = decode_batch(dense, images.image_sizes, postprocess, self._cfg["MODEL.RETINANET.BBOX_REG_WEIGHTS"])
         strides = [model.backbone.output_shape()[name].stride for name in model.head_in_features]
-        views = (PictureView(levels, dense.logits, strides, *one) for one in enumerate(images.image_sizes))
-        return [(detections, read(view)) for detections, view in zip(found, views)]
+        return extract_dense(decoded, levels, dense.logits, strides, images.image_sizes, extract)
 
 
 def _to_detections(instances: Instances) -> Detections:

@@ -1,4 +1,4 @@
-"""A network as detectron2 builds it, and weights into it without running anything that a file asks for."""
+"""Networks as detectron2 builds them, and how weights are loaded into them without running code of the file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PYRAMID = "backbone.bottom_up."
 
 
 def build_network(cfg: Detectron2Config, device: torch.device, autocast_dtype: torch.dtype | None) -> nn.Module:
-    """Build the network on its device, with freshly drawn weights.
+    """Build the network on its device, with random weights.
 
     Raises:
-        ConfigError: detectron2 cannot build it, or the CPU cannot run it in this precision.
+        ConfigError: detectron2 cannot build it, or it cannot run on the CPU in this precision.
     """
     if autocast_dtype is not None and device.type == "cpu" and cfg["MODEL.META_ARCHITECTURE"] != "RetinaNet":
         raise ConfigError("precision: bf16 on the CPU works for RetinaNet alone; use fp32 or auto")
@@ -34,15 +34,15 @@ def build_network(cfg: Detectron2Config, device: torch.device, autocast_dtype: t
             f"detectron2 cannot build this network ({finding}); correct config_file or args_options"
         ) from error
     if any(cfg["MODEL.RESNETS.DEFORM_ON_PER_STAGE"]):
-        return model  # detectron2's deformable convolutions want plain strides
+        return model  # detectron2's deformable convolutions accept contiguous tensors only
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def train_in(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Make the forward pass of a training step run in `dtype`.
+    """Run the forward pass of training steps under autocast to `dtype`; detectron2 itself offers fp16 only.
 
-    The losses of a RetinaNet stay in fp32, as in the other engine. Other networks run under autocast as a whole, as
-    detectron2's AMPTrainer does it.
+    The losses of a RetinaNet stay in fp32, as in the torch engine. Other networks run under autocast as a whole, as in
+    detectron2's AMPTrainer.
     """
     autocast = torch.autocast(device.type, dtype=dtype)
     if not isinstance(model, RetinaNet):
@@ -54,16 +54,17 @@ def train_in(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None
 
 
 def fill_network(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> LoadReport:
-    """Copy what fits; see `retinanet.loading.load_weights`."""
+    """Copy the tensors that fit; see `load_weights`."""
     if isinstance(model, RetinaNet):
         return load_weights(model, state_dict, source)
     return load_weights(model, _renamed(model, state_dict), source, backbone="backbone.")
 
 
 def _renamed(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """ImageNet weights under this network's names: C4 has res5 in its head, DC5 has no pyramid around the backbone."""
+    """Rename ImageNet weights for this network: C4 has res5 in its head, DC5 has no pyramid around the backbone."""
     own: dict[str, Any] = model.state_dict()
     if any(name in own for name in state_dict):
         return state_dict
+    # detectron2's own matching by the longest common suffix; it needs the names without our pyramid's prefix
     bare = {name[len(_PYRAMID) :] if name.startswith(_PYRAMID) else name: tensor for name, tensor in state_dict.items()}
     return align_and_update_state_dicts(own, bare, c2_conversion=False)  # type: ignore[no-any-return]

@@ -1,9 +1,8 @@
-"""detectron2's DefaultTrainer on our sets, on our processes, watched by our `TrainingRun`."""
+"""The training steps of the detectron2 engine: its DefaultTrainer, driven by `training.loop.train`."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import time
 import weakref
@@ -14,94 +13,132 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.engine.train_loop import AMPTrainer, SimpleTrainer, TrainerBase
+from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ...contract.findings import Findings
+from ... import distributed
+from ...contract.data_issues import DataIssues
 from ...errors import ConfigError
-from ...training import processes
-from ...training.ema import WeightAverage
-from ...training.loop import StepStats
+from ...training.checkpointing import TrainingState, random_state, set_random_state
+from ...training.ema import ModelEma
+from ...training.metric_logger import StepStats
+from ...training.nan_recovery import NanRecovery
 from ...training.optimizer import gradient_norm
-from ...training.recovery import Recovery, is_finite
-from ...training.run import TrainingRun
-from ...training.state import TrainingState, random_state, set_random_state
 from .data import ReadableLoader
-
-logger = logging.getLogger(__name__)
-
-# it logs the traceback of whatever ends a training, also of a stop on request; ours is told at the end of the task
-logging.getLogger("detectron2.engine.train_loop").addFilter(lambda record: not record.exc_info)
-
-
-class _OverError(Exception):
-    """The run ends before the last step of its schedule, and well."""
 
 
 class Trainer(DefaultTrainer):
-    """DefaultTrainer with its solver, schedule, loader and PreciseBN; stages take the place of its other hooks."""
+    """DefaultTrainer with its solver, schedule, loader and PreciseBN, one step at a time.
 
-    def __init__(
-        self, cfg: CfgNode, model: nn.Module, device: torch.device, run: TrainingRun, average: WeightAverage | None
-    ) -> None:
+    Its hooks for checkpoints, evaluation and writers are left out: `TrainingRun` does that for both engines.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, device: torch.device, ema: ModelEma | None) -> None:
         """
         Args:
-            model: with its initial weights, on `device`. DefaultTrainer itself would build one, and would take the
-                number of a process for that of its GPU, which fails on the CPU and for gpu_id 2,3.
+            model: with its initial weights, on `device`.
         """
+        # Not DefaultTrainer's constructor: it would build a model, and take the number of a process for that of its
+        # GPU, which fails on the CPU and for gpu_id 2,3.
         TrainerBase.__init__(self)
         self.cfg = cfg
         self._device = device
+        self._ema = ema
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
         optimizer = self.build_optimizer(cfg, model)
         self._loader = self.build_train_loader(cfg)
-        kind = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
-        self._trainer = kind(_data_parallel(model, device), self._loader, optimizer)
+        trainer_class = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        self._trainer = trainer_class(_data_parallel(model, device), self._loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = DetectionCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self._gradient_norm = math.nan
-        self._watch_gradient(optimizer, scaled=cfg.SOLVER.AMP.ENABLED)
+        self._check_gradient(optimizer, is_scaled=cfg.SOLVER.AMP.ENABLED)
         scaler = getattr(self._trainer, "grad_scaler", None)
-        self._state = TrainingState(model, {"optimizer": optimizer, "scaler": scaler, "average": average})
-        self._recovery = Recovery(self._state, cfg.TEST.EVAL_PERIOD)
-        self._base_rates = list(self.scheduler.base_lrs)
-        self._run = run
-        self.register_hooks([*self.build_hooks(), _Report(run, average)])
+        self._state = TrainingState(model, {"optimizer": optimizer, "scaler": scaler, "average": ema})
+        self._recovery = NanRecovery(self._state, cfg.TEST.EVAL_PERIOD)
+        self._base_learning_rates = list(self.scheduler.base_lrs)
+        self.storage = EventStorage()
+        self.register_hooks(self.build_hooks())
+        self.before_train()
 
     @property
-    def skipped(self) -> Findings:
-        """Pictures whose pixels could not be read."""
+    def skipped(self) -> DataIssues:
+        """See `StepTrainer`."""
         return self._loader.skipped
-
-    @property
-    def gradient_norm(self) -> float:
-        """Of the latest step, before clipping."""
-        return self._gradient_norm
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> ReadableLoader:
-        return ReadableLoader(cfg, may_skip_a_batch=processes.world_size() == 1)
+        return ReadableLoader(cfg, may_skip_a_batch=distributed.world_size() == 1)
 
     @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
-        # in a run of few steps several decays fall on one step or on its end, which detectron2 does not accept
-        fitting = cfg.clone()
-        fitting.defrost()
-        fitting.SOLVER.STEPS = tuple(sorted({step for step in cfg.SOLVER.STEPS if 0 < step < cfg.SOLVER.MAX_ITER}))
+        # in a run of a few steps, several decays fall on one step or on its end, which detectron2 does not accept
+        unique = cfg.clone()
+        unique.defrost()
+        unique.SOLVER.STEPS = tuple(sorted({step for step in cfg.SOLVER.STEPS if 0 < step < cfg.SOLVER.MAX_ITER}))
         try:
-            return super().build_lr_scheduler(fitting, optimizer)
+            return super().build_lr_scheduler(unique, optimizer)
         except (AssertionError, ValueError) as error:
             raise ConfigError(f"SOLVER: detectron2 cannot make this schedule ({error}); correct its keys") from error
 
     def build_hooks(self) -> list[HookBase]:
-        """Keep what changes the weights; checkpoints, evaluations and curves are ours."""
+        """Keep the hooks that change the weights."""
         return [hook for hook in super().build_hooks() if isinstance(hook, (hooks.LRScheduler, hooks.PreciseBN))]
 
     def build_writers(self) -> list[Any]:
         return []
 
+    def train_step(self, step: int) -> StepStats:
+        """Take a step, counted from 1, with the hooks around it; the body of detectron2's `TrainerBase.train`."""
+        start_s = time.perf_counter()
+        self._recovery.snapshot(step - 1)
+        self.iter = step - 1
+        with self.storage:  # where model and hooks put losses and learning rate
+            self.before_step()
+            self.run_step()
+            self.after_step()
+        if self._ema is not None:
+            self._ema.update()  # after PreciseBN, whose statistics are averaged too
+        self.storage.clear_images()  # with VIS_PERIOD networks draw some; without a writer they would pile up
+        latest = {name: value for name, (value, _) in self.storage.latest().items()}
+        losses = {name: value for name, value in latest.items() if name.startswith("loss")}
+        return StepStats(step, losses, self._gradient_norm, latest["lr"], time.perf_counter() - start_s)
+
+    def run_step(self) -> None:
+        """Run forward, backward and optimizer step, with the next images after a NaN or infinite loss or gradient."""
+        while True:
+            problem = ""
+            try:
+                super().run_step()
+            except FloatingPointError as error:  # from detectron2's check of the losses, or ours of the gradient
+                problem = " ".join(str(error).split())
+            # detectron2 checks the losses in the first process only: the others may have updated their weights by now
+            if distributed.all_reduce_and(not problem, self._device):
+                return
+            self._recovery.recover(self.iter + 1, problem)
+            # what the scheduler multiplies from now on, and what it has already set for this step
+            self.scheduler.base_lrs = [lr * self._recovery.lr_scale for lr in self._base_learning_rates]
+            for group, lr in zip(self._trainer.optimizer.param_groups, self.scheduler.get_lr()):
+                group["lr"] = lr
+
+    def _check_gradient(self, optimizer: torch.optim.Optimizer, *, is_scaled: bool) -> None:
+        """Check the gradient before each optimizer step; if `is_scaled`, fp16's loss scaler handles infinities."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        take_step = optimizer.step
+
+        # the only place between backward and the weights that SimpleTrainer and AMPTrainer of all releases share
+        @functools.wraps(take_step)
+        def checked_step(*args: Any, **kwargs: Any) -> Any:
+            self._gradient_norm = float(gradient_norm(parameters))
+            if not is_scaled and not math.isfinite(self._gradient_norm):
+                raise FloatingPointError(f"the norm of the gradient is {self._gradient_norm}")
+            return take_step(*args, **kwargs)
+
+        optimizer.step = checked_step  # type: ignore[method-assign]
+
     def state(self) -> dict[str, Any]:
-        """See `training.run.ResumableTrainer`."""
+        """See `StepTrainer.state`."""
         return {
             "state": self._state.capture(),
             "recovery": self._recovery.state_dict(),
@@ -110,7 +147,7 @@ class Trainer(DefaultTrainer):
         }
 
     def restore(self, state: Mapping[str, Any], step: int) -> None:
-        """See `training.run.ResumableTrainer`. The pictures come in a new order: the loader cannot be wound on."""
+        """See `StepTrainer.restore`. Images come in a new order: detectron2's loader cannot be advanced."""
         self._loader.begin_after(step)
         self._state.restore(state["state"])
         self._recovery.load_state_dict(state["recovery"])
@@ -118,85 +155,9 @@ class Trainer(DefaultTrainer):
         self.start_iter = step
         set_random_state(state["random"])
 
-    def train(self) -> None:
-        """Run the whole schedule, or as much of it as is left and wanted.
-
-        Raises:
-            NonFiniteLossError: a loss or gradient that is no number came again and again.
-        """
-        if self._run.is_over:
-            return
-        self._recovery.note_good(self.start_iter)
-        try:
-            super().train()
-        except _OverError:
-            logger.info("training ended at step %d", self.iter + 1)
-
-    def run_step(self) -> None:
-        """Take a step, with the next pictures instead where one ends in no number."""
-        while True:
-            finding = ""
-            try:
-                super().run_step()
-            except FloatingPointError as error:
-                finding = " ".join(str(error).split())
-            # detectron2 looks at the losses in the first process alone: the others may have moved their weights by now
-            if processes.all_agree(not finding, self._device):
-                return
-            self._recovery.recover(self.iter + 1, finding)
-            self._lower_rate()
-
-    def note_good(self, step: int) -> None:
-        """The state after this step may be returned to."""
-        self._recovery.note_good(step)
-
-    def _lower_rate(self) -> None:
-        """Halve what the scheduler multiplies, and what it has given out for this step."""
-        self.scheduler.base_lrs = [rate * self._recovery.rate_scale for rate in self._base_rates]
-        for group, rate in zip(self._trainer.optimizer.param_groups, self.scheduler.get_lr()):
-            group["lr"] = rate
-
-    def _watch_gradient(self, optimizer: torch.optim.Optimizer, *, scaled: bool) -> None:
-        """Look at the gradient before it moves the weights; `scaled`: the scaler of fp16 judges infinities itself."""
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        take_step = optimizer.step
-
-        @functools.wraps(take_step)
-        def checked_step(*args: Any, **kwargs: Any) -> Any:
-            self._gradient_norm = float(gradient_norm(parameters))
-            if not scaled and not is_finite(self._gradient_norm):
-                raise FloatingPointError(f"the norm of the gradient is {self._gradient_norm}")
-            return take_step(*args, **kwargs)
-
-        optimizer.step = checked_step  # type: ignore[method-assign]
-
-
-class _Report(HookBase):
-    """Tells the run of every step; comes after the hooks that still change the weights."""
-
-    def __init__(self, run: TrainingRun, average: WeightAverage | None) -> None:
-        self._run = run
-        self._average = average
-
-    def before_step(self) -> None:
-        self._start_s = time.perf_counter()
-
-    def after_step(self) -> None:
-        seconds = time.perf_counter() - self._start_s
-        latest = {name: value for name, (value, _) in self.trainer.storage.latest().items()}
-        losses = {name: value for name, value in latest.items() if name.startswith("loss")}
-        self.trainer.storage.clear_images()  # VIS_PERIOD draws some, which nobody else takes out
-        step = self.trainer.iter + 1
-        if self._average is not None:
-            self._average.update()
-        self.trainer.note_good(step)
-        self._run.after_step(StepStats(step, losses, self.trainer.gradient_norm, latest["lr"], seconds))
-        if self._run.is_over and step < self.trainer.max_iter:
-            raise _OverError
-
 
 def _data_parallel(model: nn.Module, device: torch.device) -> nn.Module:
-    if processes.world_size() == 1:
+    if distributed.world_size() == 1:
         return model
-    # unlike in DefaultTrainer, the running statistics of the first process go to all: each evaluates the same model
+    # unlike in DefaultTrainer, buffers are broadcast: the BN statistics of rank 0 go to all, which evaluate one model
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)

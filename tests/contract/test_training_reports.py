@@ -1,0 +1,89 @@
+"""What a training writes for people: counts, plots, curves, anchors, and a model for other programs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import MakeTree, Trained
+from tests.platform_reader import RELEASES, read_training_result, verifier_checks
+from tests.running import run_steps
+from ymir_detectron2.evaluation.report import FILE_NAMES
+
+EARLY, LATE = RELEASES[: RELEASES.index("1.3.0dev")], RELEASES[RELEASES.index("2.1.0") :]
+
+
+def curves_of(out_dir: Path) -> EventAccumulator:
+    (file,) = (out_dir / "tensorboard").iterdir()
+    return EventAccumulator(str(file), size_guidance={"scalars": 0, "images": 0}).Reload()
+
+
+@pytest.mark.parametrize("release", LATE)
+def test_every_stage_tells_its_figures(trained: Trained, release: str):
+    packed = read_training_result(trained.models_dir, release)
+    assert packed.evaluate_config == {"iou_thr": 0.5, "conf_thr": 0.2}
+    for stage in packed.stages.values():
+        assert set(stage.metrics) == {"mAR", "boxAP", "tp", "fp", "fn"}
+    objects = {stage.metrics["tp"] + stage.metrics["fn"] for stage in packed.stages.values()}
+    boxes = trained.outcome.json("dataset-report.json")["validation"]["boxes"]
+    assert objects == {boxes}, "each ground-truth box is a tp or an fn"
+
+
+def test_the_best_stage_has_images_that_the_platform_packs(trained: Trained):
+    packed = read_training_result(trained.models_dir, "2.5.0")
+    assert packed.attachments == {"evaluation": FILE_NAMES}
+    for name in FILE_NAMES:
+        with Image.open(trained.models_dir / "attachments" / "evaluation" / name) as image:
+            assert image.size[0] == 800
+    assert all(read_training_result(trained.models_dir, release).attachments == {} for release in EARLY[1:])
+
+
+def test_tensorboard_shows_losses_figures_and_images(trained: Trained):
+    accumulator = curves_of(trained.tree.out_dir)
+    tags = accumulator.Tags()
+    expected = {
+        "loss/total", "validation/AP50", "validation/AR1", "validation/AR10", "validation/precision",
+        "validation/recall", "validation/F1", "validation_loss/loss_cls", "validation_loss/loss_box_reg",
+    }  # fmt: skip
+    assert expected <= set(tags["scalars"])
+    assert [event.step for event in accumulator.Scalars("validation_loss/loss_cls")] == [2, 4, 6]
+    assert set(tags["images"]) == {f"evaluation/{Path(name).stem}" for name in FILE_NAMES}
+    shown = accumulator.Images("evaluation/losses")[-1].encoded_image_string
+    with Image.open(io.BytesIO(shown)) as image:
+        assert image.size[0] == 800
+
+
+def test_the_dataset_report_has_the_share_of_boxes_without_an_anchor(trained: Trained):
+    """The log has it, too: tests/unit/test_anchor_check.py."""
+    share = trained.outcome.json("dataset-report.json")["training"]["anchors"]["share_of_boxes_not_reached"]
+    assert 0 <= share <= 1
+    assert f"{100 * share:.2f} % of training boxes" in trained.outcome.output
+
+
+def test_anchors_fitted_and_a_model_exported_and_both_are_packed(ymir_tree: MakeTree):
+    tree = ymir_tree(config={"max_iter": 2, "eval_period": 2, "anchors": "auto", "export": "onnx"})
+    outcome = run_steps(tree.env_file)
+    outcome.require_success()
+    assert set(outcome.json("dataset-report.json")["training"]["anchors"]) == {
+        "share_of_boxes_not_reached", "share_before_fitting",
+    }  # fmt: skip
+    best = read_training_result(tree.out_dir / "models").best
+    assert set(best.files) == {f"{best.name}.pth", "config.yaml", f"{best.name}.onnx"}
+    verifier_checks(tree.out_dir, "train")
+    assert _boxes_of(best.files[f"{best.name}.onnx"]).shape[1] == 4
+
+
+def _boxes_of(file: Path) -> np.ndarray:
+    """In a grey image, by what the file itself says about its input."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    shape = session.get_inputs()[0].shape
+    inputs = {"image": np.full(shape, 100, dtype=np.uint8), "image_hw": np.array(shape[1:3], dtype=np.int64)}
+    boxes: np.ndarray = session.run(["boxes"], inputs)[0]
+    return boxes

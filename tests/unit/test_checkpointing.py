@@ -1,0 +1,210 @@
+"""Checkpoints of an unfinished training: which are kept, which one is loaded, and what makes it that of another one."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import resource
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny_training import config, job_of
+from ymir_detectron2.config.settings import TrainSettings, effects_of
+from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.retinanet.checkpoint import read_content, write_content
+from ymir_detectron2.training.checkpointing import (
+    CheckpointDir,
+    TrainingState,
+    copy_to_cpu,
+    fingerprint,
+    is_compatible,
+    random_state,
+    set_random_state,
+)
+
+SAME = {"seed": "0", "class_names": "a, b"}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_newest_two_are_kept_and_the_newest_is_loaded(tmp_path: Path):
+    checkpoints = CheckpointDir(tmp_path / "new", SAME)
+    for step in (3, 6, 9):
+        checkpoints.write(step, {"value": step})
+    assert names(tmp_path / "new") == ["step_0000006.pth", "step_0000009.pth"]
+    other = CheckpointDir(tmp_path / "new", SAME)
+    state = other.load(must_resume=False)
+    assert state is not None
+    assert (state["step"], state["value"], other.last_step) == (9, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        pytest.param(b"", "cannot resume from", id="empty"),
+        pytest.param(bytes(5000), "is no file that torch.save wrote", id="zeros, after a power cut"),
+        pytest.param(None, "is not a checkpoint of this version", id="other format"),
+    ],
+)
+def test_an_unreadable_one_costs_the_steps_since_the_one_before(
+    tmp_path: Path, content: bytes | None, finding: str, caplog: pytest.LogCaptureFixture
+):
+    checkpoints = CheckpointDir(tmp_path, SAME)
+    checkpoints.write(3, {})
+    newest = tmp_path / "step_0000006.pth"
+    if content is None:
+        write_content(newest, {"format": 0, "step": 6, "fingerprint": SAME})
+    else:
+        newest.write_bytes(content)
+    state = checkpoints.load(must_resume=False)
+    assert state is not None
+    assert state["step"] == 3
+    assert finding in caplog.text
+    assert str(newest) in caplog.text
+
+
+def test_without_a_checkpoint_training_starts_at_step_1(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO):
+        assert CheckpointDir(tmp_path / "none", SAME).load(must_resume=False) is None
+        assert caplog.messages == []
+        assert CheckpointDir(tmp_path / "none", SAME).load(must_resume=True) is None
+    assert caplog.messages == ["--resume: the output folder holds no unfinished training, so this one begins at step 1"]
+
+
+def test_the_checkpoint_of_another_training_is_removed_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    CheckpointDir(tmp_path / "new", SAME).write(3, {})
+    assert CheckpointDir(tmp_path / "new", {**SAME, "seed": "1"}).load(must_resume=False) is None
+    assert not (tmp_path / "new").exists()
+    assert caplog.messages == [
+        "the output folder holds an unfinished training of step 3 with other settings (seed was 0, is 1): starting from"
+        " step 1"
+    ]
+
+
+def test_with_resume_the_checkpoint_of_another_training_is_an_error_and_stays(tmp_path: Path):
+    CheckpointDir(tmp_path, SAME).write(3, {})
+    with pytest.raises(ConfigError, match=r"--resume: the unfinished training of step 3 .* is another one: seed was 0"):
+        CheckpointDir(tmp_path, {**SAME, "seed": "1"}).load(must_resume=True)
+    assert names(tmp_path) == ["step_0000003.pth"]
+
+
+def test_at_most_three_differences_are_named_and_long_values_are_shortened(caplog: pytest.LogCaptureFixture):
+    before = {"format": 1, "step": 3, "fingerprint": dict.fromkeys("bcde", "0")}
+    assert not is_compatible(before, {**dict.fromkeys("bcd", "1"), "a": "x" * 100}, must_resume=False)
+    assert "b was 0, is 1; c was 0, is 1; d was 0, is 1 and 1 more" in caplog.text
+    caplog.clear()
+    assert not is_compatible(before, {"a": "x" * 100}, must_resume=False)
+    assert f"a was unknown, is {'x' * 57}...)" in caplog.text
+
+
+def test_when_a_checkpoint_is_due(tmp_path: Path):
+    assert [step for step in range(1, 8) if CheckpointDir(tmp_path, SAME, period=3).is_due(step)] == [3, 6]
+    never = CheckpointDir(tmp_path, SAME, period=0)
+    assert not any(never.is_due(step) for step in range(1, 8))
+    never._last_write_s -= 601  # ten minutes ago
+    assert never.is_due(1)
+    never.write(1, {})
+    assert not never.is_due(2)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 100 bytes."""
+    import signal
+
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_one_warning(tmp_path: Path, full_disk: None, caplog: pytest.LogCaptureFixture):
+    checkpoints = CheckpointDir(tmp_path, SAME)
+    for step in (1, 2):
+        checkpoints.write(step, {"weights": torch.zeros(1000)})
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("the checkpoint of step 1 cannot be saved: ")
+    assert list(tmp_path.glob("*.pth")) == []
+
+
+def test_checkpoints_make_room_oldest_first(tmp_path: Path):
+    checkpoints = CheckpointDir(tmp_path, SAME)
+    for step in (1, 2):
+        checkpoints.write(step, {})
+    assert checkpoints.drop_oldest()
+    assert names(tmp_path) == ["step_0000002.pth"]
+    assert checkpoints.drop_oldest()
+    assert not checkpoints.drop_oldest()
+
+
+def test_the_fingerprint_holds_what_changes_a_result_and_nothing_else(tmp_path: Path):
+    job, cfg = job_of(tmp_path, {}), config()
+    first = fingerprint(job, cfg, "torch", "fp32")
+    assert first["class_names"] == "a, b"
+    assert first["SOLVER.IMS_PER_BATCH"] == "4"
+    free = {field.name for field in dataclasses.fields(TrainSettings) if effects_of(field).resumable}
+    assert {"patience", "num_workers", "accumulate"} <= free
+    assert (free - {"engine"}).isdisjoint(first)
+    assert first["engine"] == "torch", "the one that `auto` has chosen"
+    assert {"seed", "ema", "augment", "class_weights", "best_metric"} <= set(first)
+    assert fingerprint(job, cfg.merged({"TEST.EVAL_PERIOD": 77}, "test"), "torch", "fp32") == first
+    assert fingerprint(job, cfg.merged({"SOLVER.GAMMA": 0.7}, "test"), "torch", "fp32") != first
+    assert fingerprint(job, cfg, "torch", "torch.bfloat16") != first
+    job.train_json.write_text(job.train_json.read_text() + " ")
+    assert fingerprint(job, cfg, "torch", "fp32") != first
+
+
+def test_a_captured_state_can_be_restored_twice():
+    """Steps after the first return must not reach into the copy: on the CPU torch continues in the given tensors."""
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    state = TrainingState(model, {"optimizer": optimizer, "scaler": None})
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+
+    step()
+    captured = state.capture()
+    assert set(captured) == {"optimizer", "model", "loss_normalizer"}
+    restored = []
+    for _ in range(2):
+        state.restore(captured)
+        restored.append((model.weight.item(), optimizer.state[model.weight]["momentum_buffer"].item()))
+        step()
+    assert restored[0] == restored[1]
+    assert restored[0][1] == 1.0
+
+
+def test_copies_share_no_memory():
+    original: dict[str, Any] = {"tensor": torch.zeros(2), "list": [torch.zeros(1), (1, "a")], "none": None}
+    copy = copy_to_cpu(original)
+    original["tensor"].fill_(1)
+    original["list"][0].fill_(1)
+    assert copy["tensor"].tolist() == [0, 0]
+    assert copy["list"][0].tolist() == [0]
+    assert copy["list"][1] == [1, "a"]
+    assert copy["none"] is None
+
+
+def test_random_generators_continue_from_a_file_that_is_read_without_running_code(tmp_path: Path):
+    def draw() -> tuple[float, float, float]:
+        return float(torch.rand(1)), float(np.random.rand()), random.random()
+
+    write_content(tmp_path / "state.pth", random_state())
+    expected = draw()
+    draw()
+    set_random_state(read_content(tmp_path / "state.pth"))
+    assert draw() == expected

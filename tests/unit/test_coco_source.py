@@ -1,0 +1,70 @@
+"""COCO datasets: boxes become inclusive corners, crowd regions are left out, and mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.annotated_sets import COCO_ANNOTATIONS, write_coco
+from ymir_detectron2.errors import ConfigError, DatasetError
+from ymir_detectron2.tools.coco_source import read_coco
+
+
+def test_boxes_become_inclusive_corners_and_crowds_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    json_file = write_coco(tmp_path, "train")
+    (image,) = read_coco(tmp_path / "images", json_file)
+    assert image.path == tmp_path / "images" / "train.png"
+    # x 4 + 10 - 1, y 5 + 6 - 1; 3.6 and 4.4 are rounded to 4
+    assert image.boxes == (("cat", 4, 5, 13, 10), ("Dog", 0, 0, 3, 3))
+    assert caplog.messages == [f"left out 1 crowd regions of {json_file}"]
+
+
+def test_neighbouring_boxes_stay_neighbours(tmp_path: Path):
+    """x 0.4 + 1.2 = 1.6: rounded alone, the width of the first box would be 1 and leave a gap."""
+    boxes = ([0.4, 0, 1.2, 5], [1.6, 0, 3, 5])
+    annotations = [{"id": index, "image_id": 7, "category_id": 3, "bbox": box} for index, box in enumerate(boxes)]
+    (image,) = read_coco(tmp_path / "images", write_coco(tmp_path, "train", annotations))
+    assert [(x1, x2) for _, x1, _, x2, _ in image.boxes] == [(0, 1), (2, 4)]
+
+
+def test_folders_in_a_file_name_may_be_missing_here(tmp_path: Path):
+    json_file = write_coco(tmp_path, "train", [], images=[{"id": 7, "file_name": "/their/folder/train.png"}])
+    assert [(image.path.name, image.boxes) for image in read_coco(tmp_path / "images", json_file)] == [
+        ("train.png", ())
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"images": []}', '{"images": {}, "annotations": [], "categories": []}']
+)
+def test_a_file_that_is_not_coco_json(tmp_path: Path, content: str):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"a\.json: .*; give a COCO JSON file"):
+        read_coco(tmp_path, tmp_path / "a.json")
+    with pytest.raises(ConfigError, match=r"gone\.json: cannot be read \(No such file or directory\); give a COCO"):
+        read_coco(tmp_path, tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"image_id": 8}, id="unknown image"),
+        pytest.param({"category_id": 4}, id="unknown category"),
+        pytest.param({"bbox": [1, 2, 3]}, id="three numbers"),
+        pytest.param({"bbox": None}, id="no box"),
+        pytest.param({"bbox": [1, 2, "wide", 4]}, id="a word for a number"),
+    ],
+)
+def test_an_incomplete_annotation(tmp_path: Path, change: dict[str, Any]):
+    json_file = write_coco(tmp_path, "train", [{**COCO_ANNOTATIONS[0], **change}])
+    with pytest.raises(DatasetError, match=r"train\.json: an entry is incomplete or points nowhere .*; correct the"):
+        read_coco(tmp_path / "images", json_file)
+
+
+@pytest.mark.parametrize("image", [{"id": 7, "file_name": "gone.png"}, {"id": 7}])
+def test_an_image_that_does_not_exist(tmp_path: Path, image: dict[str, Any]):
+    json_file = write_coco(tmp_path, "train", [], images=[image])
+    with pytest.raises(DatasetError, match=r"train\.json: image '.*' is not in .*images; give the folder that holds"):
+        read_coco(tmp_path / "images", json_file)

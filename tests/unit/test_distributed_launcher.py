@@ -1,0 +1,139 @@
+"""Processes that die under torch's launcher: which one is reported, in monitor.txt and in the log. All are real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.platform_reader import MonitorLine, read_monitor
+from tests.running import PROJECT_DIR, descendants
+
+SCRIPT = """
+import argparse, os, signal, sys, time
+from pathlib import Path
+from ymir_detectron2.contract.monitor import Monitor
+from ymir_detectron2.contract.task import monitor_place
+from ymir_detectron2.errors import DatasetError, StoppedError
+from ymir_detectron2.stop_signal import StopSignal
+from ymir_detectron2.failure import report_failure
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--env", type=Path)
+parser.add_argument("--progress", type=float, nargs=2)
+arguments = parser.parse_args()
+monitor = Monitor(*monitor_place(arguments.env), *arguments.progress)
+stop = StopSignal().install()
+rank = int(os.environ["RANK"])
+if rank == 0:
+    monitor.report(0.5)
+    print("ready", flush=True)
+while rank == 0 and DEATH and not stop.requested():
+    time.sleep(0.05)
+if rank == 1:
+    time.sleep(0.5)
+    exec(DEATH)
+if stop.requested():
+    sys.exit(report_failure(monitor, StoppedError("stopped by SIGTERM")))
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    status: int
+    output: str
+    monitor: MonitorLine
+
+
+def start(folder: Path, death: str, script: str = "ymir_mining.py") -> subprocess.Popen[str]:
+    """Two processes, of which the first waits for SIGTERM and the second does as `death` says."""
+    (folder / script).write_text(SCRIPT.replace("DEATH", repr(death)))
+    (folder / "in").mkdir()
+    (folder / "in" / "env.yaml").write_text("task_id: t1\n")
+    (folder / "out").mkdir()
+    launcher = ["-m", "ymir_detectron2.distributed_launcher", "--standalone"]
+    launcher += ["--nproc_per_node", "2", "--monitor_interval", "0.2"]
+    task = [str(folder / script), "--env", str(folder / "in" / "env.yaml"), "--progress", "0.0", "0.8"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_DIR), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launcher, *task], cwd=PROJECT_DIR, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> Run:
+    try:
+        output = process.communicate(timeout=90)[0]
+    finally:
+        process.kill()
+    return Run(process.returncode, output, read_monitor((folder / "out" / "monitor.txt").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("death", "code", "sentence"),
+    [
+        pytest.param("os.kill(os.getpid(), signal.SIGKILL)", 300103,
+                     "process 2 of 2 of ymir_mining.py was killed by the system (SIGKILL), most likely because main"
+                     " memory ran out; lower batch_size or num_workers, or give the container more memory;"
+                     " start the task again on the same /out: finished images are kept", id="killed"),
+        pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", 160004,
+                     "process 2 of 2 of ymir_mining.py crashed (SIGSEGV); the lines above say where;"
+                     " please report them", id="crashed"),
+        pytest.param("sys.exit(report_failure(monitor, DatasetError('line 3: no box')))", 300002, "line 3: no box",
+                     id="has reported its error"),
+        pytest.param("report_failure(monitor, DatasetError('no box')); os.kill(os.getpid(), signal.SIGABRT)", 300002,
+                     "no box", id="has reported its error, then crashes"),
+    ],
+)  # fmt: skip
+def test_the_first_process_that_died_is_reported(tmp_path: Path, death: str, code: int, sentence: str):
+    """Although torch's launcher then stops the other one, which reports that it was stopped."""
+    run = finish(start(tmp_path, death), tmp_path)
+    assert run.status == 1, run.output
+    assert (run.monitor.state_code, run.monitor.state_message) == (code, sentence), run.output
+    assert run.monitor.percent == 0.4
+    assert f"ERROR {code}: {sentence}" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_process_that_exits_without_reporting_an_error(tmp_path: Path):
+    folder = tmp_path
+    process = start(folder, "")
+    text = SCRIPT.replace("DEATH", repr("")) + "\nsys.exit(3 * rank)"
+    (folder / "ymir_mining.py").write_text(text)
+    run = finish(process, folder)
+    assert run.status == 1
+    sentence = "process 2 of 2 of ymir_mining.py ended with exit status 3 and gave no reason; see the lines above"
+    assert (run.monitor.state_code, run.monitor.state_message) == (160004, sentence)
+
+
+def test_processes_that_succeed(tmp_path: Path):
+    run = finish(start(tmp_path, ""), tmp_path)
+    assert run.status == 0, run.output
+    assert run.monitor.state_code == 0
+
+
+def test_a_killed_training_keeps_its_stages(tmp_path: Path):
+    run = finish(start(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", "ymir_train.py"), tmp_path)
+    assert run.monitor.state_message.endswith("start the task again on the same output folder to go on")
+
+
+def test_a_stop_is_passed_on(tmp_path: Path):
+    process = start(tmp_path, "\nwhile not stop.requested():\n    time.sleep(0.05)")
+    assert process.stdout is not None
+    deadline_s = time.monotonic() + 60
+    while not (tmp_path / "out" / "monitor.txt").exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGTERM)
+    run = finish(process, tmp_path)
+    assert run.status == 1
+    assert (run.monitor.state_code, run.monitor.state_message) == (160004, "stopped by SIGTERM")
+    assert len(children) == 2
+    assert "Traceback" not in run.output, run.output

@@ -1,0 +1,117 @@
+"""What every process of a task has, and how it ends: monitor.txt, the last line of the log, the exit status."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from tests.conftest import MakeTree, Tree
+from tests.platform_reader import MonitorLine, read_monitor
+from ymir_detectron2.contract.paths import DEFAULT_ENV_FILE
+from ymir_detectron2.entrypoint import Process, argument_parser, run_process
+from ymir_detectron2.errors import ModelError
+
+
+@pytest.fixture(autouse=True)
+def _handlers_of_the_process() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    thread_hook = threading.excepthook
+    yield
+    threading.excepthook = thread_hook
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def tree(ymir_tree: MakeTree) -> Tree:
+    return ymir_tree()
+
+
+def monitor_of(tree: Tree) -> MonitorLine:
+    return read_monitor((tree.out_dir / "monitor.txt").read_text())
+
+
+def raising(error: Exception) -> Callable[[Process], None]:
+    def work(process: Process) -> None:
+        process.monitor.report(0.5)
+        raise error
+
+    return work
+
+
+def test_the_first_progress_is_there_before_the_work_begins(tree: Tree):
+    found: list[MonitorLine] = []
+
+    def work(process: Process) -> None:
+        found.append(monitor_of(tree))
+        assert process.env_file == tree.env_file
+        signal.raise_signal(signal.SIGTERM)
+        assert process.stop.name == "SIGTERM"
+        process.monitor.report(1.0)
+
+    assert run_process(tree.env_file, work, progress=(0.2, 0.6)) == 0
+    assert (found[0].percent, found[0].state_code) == (0.2, 0)
+    assert monitor_of(tree).percent == 0.6
+
+
+def test_the_error_of_an_earlier_run_is_removed(tree: Tree):
+    assert run_process(tree.env_file, raising(ModelError("first"))) == 1
+    assert monitor_of(tree).state_code == 300004
+    assert run_process(tree.env_file, lambda process: None) == 0
+    assert monitor_of(tree).state_code == 0
+
+
+def test_other_processes_than_the_first_keep_what_it_has_reported(tree: Tree):
+    run_process(tree.env_file, raising(ModelError("first")))
+    assert run_process(tree.env_file, lambda process: None, reports_progress=False) == 0
+    assert monitor_of(tree).state_code == 300004
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "has_traceback"), [(ModelError("a.pth: gone"), 300004, False), (KeyError("a"), 160004, True)]
+)
+def test_whatever_is_raised_is_reported(
+    tree: Tree, capsys: pytest.CaptureFixture[str], error: Exception, code: int, has_traceback: bool
+):
+    assert run_process(tree.env_file, raising(error)) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith(f"ERROR {code}: ")
+    assert ("Traceback (most recent call last):" in lines) is has_traceback
+    assert (monitor_of(tree).percent, monitor_of(tree).state_code) == (0.5, code)
+
+
+def test_without_the_output_folder_the_work_finds_out_what_is_missing(tmp_path: Path):
+    env_file = tmp_path / "in" / "env.yaml"
+    assert run_process(env_file, lambda process: None) == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_platforms_env_file_is_the_default(tmp_path: Path):
+    parser = argument_parser("a task")
+    assert parser.parse_args([]).env == DEFAULT_ENV_FILE
+    assert parser.parse_args(["--env", str(tmp_path / "env.yaml")]).env == tmp_path / "env.yaml"
+
+
+def test_the_log_goes_to_stdout_with_time_and_module(tree: Tree, capsys: pytest.CaptureFixture[str]):
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []  # as in a new process: pytest has installed its own
+    try:
+
+        def work(process: Process) -> None:
+            logging.getLogger("a.module").info("3 images")
+            logging.getLogger("a.module").debug("hidden")
+
+        run_process(tree.env_file, work, log_level=logging.INFO)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("INFO     [2")
+    assert lines[0].endswith("] a.module: 3 images")

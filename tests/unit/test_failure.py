@@ -1,0 +1,95 @@
+"""Failures: errors of other libraries translated, the reason as the last line of the log, the code in monitor.txt."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from tests.platform_reader import read_monitor
+from ymir_detectron2 import errors
+from ymir_detectron2.contract.monitor import Monitor
+from ymir_detectron2.failure import as_executor_error, find_worker_death, report_failure
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        pytest.param(MemoryError(), 300103, "memory ran out", id="main memory"),
+        pytest.param(RuntimeError("CUDA out of memory. Tried to"), 300103, "lower batch_size", id="gpu memory"),
+        pytest.param(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 300103,
+                     "lower batch_size", id="torch on the cpu"),
+        pytest.param(RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed. "), 300103, "num_workers",
+                     id="worker killed"),
+        pytest.param(RuntimeError("DataLoader worker (pid 5) is killed by signal: Bus error. It is possible"), 300103,
+                     "num_workers", id="shared memory"),
+        pytest.param(RuntimeError("CUDA error: no kernel image is available for execution"), 300101, "flavour",
+                     id="no kernels"),
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), 160004, "the disk is full", id="full disk"),
+        pytest.param(OSError(errno.EROFS, "Read-only", "/out/a"), 160004, "/out/a: cannot be written", id="read-only"),
+        pytest.param(ValueError("a\nb"), 160004, "unexpected failure (ValueError: a b)", id="anything else"),
+        pytest.param(KeyError("x" * 1000), 160004, "...", id="long text"),
+    ],
+)  # fmt: skip
+def test_errors_of_other_libraries_are_translated(error: Exception, code: int, words: str):
+    known = as_executor_error(error)
+    assert known.code == code
+    assert words in str(known)
+    assert "\n" not in str(known)
+    assert len(str(known)) < 450
+
+
+def test_the_reason_comes_last_and_its_details_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    monitor = Monitor(tmp_path / "monitor.txt", "t1")
+    monitor.report(0.3)
+    assert report_failure(monitor, errors.ModelError("a.pth:\tdoes not fit\ntable line 1\ntable line 2")) == 1
+    assert capsys.readouterr().out.splitlines() == ["table line 1", "table line 2", "ERROR 300004: a.pth: does not fit"]
+    line = read_monitor((tmp_path / "monitor.txt").read_text())
+    assert (line.percent, line.state, line.state_code) == (0.3, 2, 300004)
+    assert line.state_message == "a.pth: does not fit"
+
+
+def test_a_code_that_cannot_be_written_is_still_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("no folder")
+    assert report_failure(Monitor(tmp_path / "file" / "monitor.txt", "t1"), ValueError("boom")) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("the code of this failure could not be written: ")
+    assert lines[-1].startswith("ERROR 160004: unexpected failure (ValueError: boom)")
+
+
+def test_a_file_name_that_is_no_text_does_not_hide_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    error = errors.DatasetError("/in/caf\udce9.jpg: gone")
+    report_failure(Monitor(tmp_path / "monitor.txt", "t1"), error)
+    assert capsys.readouterr().out == "ERROR 300002: /in/caf\\udce9.jpg: gone\n"
+    assert read_monitor((tmp_path / "monitor.txt").read_text(encoding="utf-8")).state_message.endswith("gone")
+
+
+def test_a_lost_connection_is_reported_without_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """It is the consequence of a failure in another process, whose reason follows or precedes in the same log."""
+    report_failure(Monitor(tmp_path / "monitor.txt", "t1"), RuntimeError("[../gloo.cc:1] Connection reset by peer"))
+    assert capsys.readouterr().out.splitlines() == [
+        "ERROR 160004: another process of this task has ended, and with it this one; the reason is the other's"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", True),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", True),
+        ("could not load the font", False),
+    ],
+)
+def test_the_death_of_a_worker_is_recognised(text: str, expected: bool):
+    error = RuntimeError(text)
+    assert find_worker_death(error) is (error if expected else None)
+
+
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+def test_the_death_of_a_worker_is_found_behind_another_error(link: str):
+    """torch raises it from a signal handler: in the middle of an import it leads to an ImportError."""
+    death = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    error = ImportError("initialization failed")
+    setattr(error, link, death)
+    assert find_worker_death(error) is death

@@ -1,0 +1,69 @@
+"""monitor.txt: progress and error codes, as the platform parses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.platform_reader import read_monitor as platform_read_monitor
+from ymir_detectron2.contract.monitor import Monitor, read_monitor
+
+
+def state(path: Path) -> tuple[float, int, str]:
+    line = platform_read_monitor(path.read_text(encoding="utf-8"))
+    return line.percent, line.state_code, line.state_message
+
+
+def test_progress_is_clipped_scaled_and_never_goes_back(tmp_path: Path):
+    path = tmp_path / "monitor.txt"
+    monitor = Monitor(path, "t1", 0.5, 1.0)
+    seen = []
+    for fraction in (0.0, 0.5, 0.25, float("nan"), -3.0, 7.0):
+        monitor.report(fraction)
+        seen.append(state(path)[0])
+    assert seen == [0.5, 0.75, 0.75, 0.75, 0.75, 1.0]
+
+
+def test_a_million_reports_are_a_thousand_writes(tmp_path: Path):
+    path = tmp_path / "monitor.txt"
+    monitor = Monitor(path, "t1")
+    contents = set()
+    for step in range(20_001):
+        monitor.report(step / 20_000)
+        if step % 10 == 0:
+            contents.add(path.read_text())
+    assert len(contents) <= 1002
+    assert state(path)[0] == 1.0
+
+
+def test_the_first_error_code_is_kept_and_no_progress_of_a_sibling_hides_it(tmp_path: Path):
+    path = tmp_path / "monitor.txt"
+    writer, sibling, parent = (Monitor(path, "t1") for _ in range(3))
+    writer.report(0.2)
+    sibling.fail(300103, "memory\nran\tout")
+    writer.report(0.4)
+    parent.fail(160004, "a child died")
+    assert state(path) == (0.2, 300103, "memory ran out")
+
+
+def test_a_new_run_removes_the_error_code_of_an_earlier_one(tmp_path: Path):
+    path = tmp_path / "monitor.txt"
+    Monitor(path, "t1").fail(300001, "wrong")
+    Monitor(path, "t2").report(0.0)
+    assert state(path) == (0.0, 0, "")
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "t\t1", "t\tx\ty\t2\tz", "t\t1.0\t0.5\t2\tfive"])
+def test_a_monitor_file_that_cannot_be_parsed_is_replaced(tmp_path: Path, text: str):
+    path = tmp_path / "monitor.txt"
+    path.write_text(text)
+    assert read_monitor(path) is None
+    Monitor(path, "t1").fail(300002, "empty")
+    assert state(path) == (0.0, 300002, "empty")
+
+
+@pytest.mark.parametrize("task_id", ["", " ", "a\tb\nc", "odd byte \udce9", "half a pair \ud800"])
+def test_no_task_id_breaks_the_line(tmp_path: Path, task_id: str):
+    Monitor(tmp_path / "monitor.txt", task_id).report(0.5)
+    assert state(tmp_path / "monitor.txt")[0] == 0.5

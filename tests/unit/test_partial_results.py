@@ -1,0 +1,216 @@
+"""Partial results: whatever ends a process, the next run reads the complete lines and nothing else."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.test_bad_storage import mounted
+from tests.running import PROJECT_DIR
+from ymir_detectron2.contract.partial_results import (
+    PARTIAL_RESULTS_DIR,
+    PartialResults,
+    marker_name,
+    remove_partial_results,
+)
+from ymir_detectron2.errors import StorageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / PARTIAL_RESULTS_DIR / "mining-abc"
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.tsv"))
+
+
+def test_nothing_is_finished_at_first(folder: Path):
+    results = PartialResults(folder)
+    assert results.done() == set()
+    assert list(results.in_order()) == []
+    assert not folder.exists()
+
+
+def test_blocks_of_several_processes_come_back_in_order(folder: Path):
+    all_results = [PartialResults(folder, rank) for rank in range(3)]
+    for block in range(10):
+        all_results[block % 3].add(block, {"block": block})
+    assert all(results.done() == set(range(10)) for results in all_results)
+    assert list(all_results[1].in_order()) == [(block, {"block": block}) for block in range(10)]
+    assert len(files(folder)) == 3
+
+
+def test_a_restarted_run_writes_new_files(folder: Path):
+    for run, blocks in enumerate([(0, 2, 5), (1, 3), (4,)]):
+        results = PartialResults(folder)
+        assert not results.done() & set(blocks)
+        for block in blocks:
+            results.add(block, run)
+    assert list(PartialResults(folder).in_order()) == [(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 0)]
+    assert len(files(folder)) == 3
+
+
+def test_a_block_in_two_files_counts_once(folder: Path):
+    for blocks in ((0, 1, 2), (1, 2, 3)):
+        results = PartialResults(folder)
+        for block in blocks:
+            results.add(block, block * 10)
+    assert results.done() == {0, 1, 2, 3}
+    assert list(results.in_order()) == [(block, block * 10) for block in range(4)]
+
+
+def test_blocks_of_other_processes_are_read_by_the_next_call(folder: Path):
+    one, other = PartialResults(folder, 0), PartialResults(folder, 1)
+    one.add(0, None)
+    assert other.done() == {0}
+    other.add(1, None)
+    one.add(2, None)
+    assert other.done() == {0, 1, 2}
+    files(folder)[0].write_bytes(b"")  # lines are not read twice
+    assert other.done() == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "incomplete", [b"1", b"12", b"1\t", b"1\t[1, 2", b"1\t[1, 2]", b"\0\0\0", b"\0\0\n", b"\n", b"x\t1\n"]
+)
+def test_an_incomplete_last_line_is_ignored(folder: Path, incomplete: bytes):
+    PartialResults(folder).add(0, "whole")
+    with files(folder)[0].open("ab") as file:
+        file.write(incomplete)
+    results = PartialResults(folder)
+    assert results.done() == {0}
+    assert list(results.in_order()) == [(0, "whole")]
+    results.add(1, "again")
+    assert list(results.in_order()) == [(0, "whole"), (1, "again")]
+
+
+def test_a_line_that_another_process_has_not_completed_yet(folder: Path):
+    folder.mkdir(parents=True)
+    path = folder / "0001-other.tsv"
+    path.write_bytes(b"3\t[1")
+    results = PartialResults(folder)
+    assert results.done() == set()
+    with path.open("ab") as file:
+        file.write(b"]\n4\tn")
+    assert results.done() == {3}
+    assert list(results.in_order()) == [(3, [1])]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [None, 0, -0.1, 1e-300, [["/in/caf\udce9.jpg", 0.1 + 0.2]], {"tab\tnewline\n": "\u2028ü\x00"}, [[]], "x" * 300_000],
+)
+def test_a_payload_is_read_back_unchanged(folder: Path, payload: Any):
+    results = PartialResults(folder)
+    results.add(7, payload)
+    assert list(results.in_order()) == [(7, payload)]
+    assert files(folder)[0].read_bytes().count(b"\n") == 1
+
+
+def test_blocks_of_a_process_ascend(folder: Path):
+    results = PartialResults(folder)
+    results.add(4, None)
+    with pytest.raises(AssertionError, match="block 4 after 4"):
+        results.add(4, None)
+
+
+def test_a_damaged_block_is_named(folder: Path):
+    folder.mkdir(parents=True)
+    (folder / "0000-a.tsv").write_bytes(b"0\t1\n1\t[\0\0\n")
+    with pytest.raises(StorageError, match=r"mining-abc: block 1 is damaged .*; delete this folder"):
+        list(PartialResults(folder).in_order())
+
+
+def test_a_full_disk_leaves_no_line_that_looks_complete(tmp_path: Path):
+    out = tmp_path / "out"
+    with mounted(out, "size=64k"):
+        results = PartialResults(out / PARTIAL_RESULTS_DIR / "infer-1")
+        results.add(0, "small")
+        with pytest.raises(StorageError, match=r"\.tsv: cannot be written \(No space left on .*; the disk is full"):
+            results.add(1, "x" * 100_000)
+        assert PartialResults(results.folder).done() == {0}
+        assert files(results.folder)[0].read_bytes() == b'0\t"small"\n'
+        # the incomplete line does not take the space of the failure report
+        (out / "monitor.txt").write_bytes(b"x" * 30_000)
+        results.add(2, "after")
+        assert list(results.in_order()) == [(0, "small"), (2, "after")]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be written"):
+        PartialResults(tmp_path / "file" / "mining-1").add(0, None)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from ymir_detectron2.contract.partial_results import PartialResults
+results = PartialResults(Path(sys.argv[1]))
+for block in range(10**9):
+    results.add(block, [block] * 2000)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes(folder: Path):
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], cwd=PROJECT_DIR)
+    results = PartialResults(folder)
+    deadline_s = time.monotonic() + 30
+    while len(results.done()) < 50:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    done = results.done()
+    assert done == set(range(len(done)))
+    assert list(results.in_order()) == [(block, [block] * 2000) for block in range(len(done))]
+
+
+def test_only_the_results_of_the_same_kind_with_other_settings_are_removed(tmp_path: Path):
+    above = tmp_path / PARTIAL_RESULTS_DIR
+    all_results = {name: PartialResults(above / name) for name in ("mining-a", "mining-b", "infer-a", "mining-cald-a")}
+    for results in all_results.values():
+        results.add(0, None)
+    all_results["mining-b"].remove_others()
+    assert sorted(path.name for path in above.iterdir()) == ["infer-a", "mining-b", "mining-cald-a"]
+    remove_partial_results(tmp_path)
+    remove_partial_results(tmp_path)
+    assert not above.exists()
+    all_results["mining-a"].remove_others()
+
+
+@pytest.mark.parametrize(
+    ("machine_rank", "mark", "stays"),
+    [(0, None, False), (0, marker_name(0, "f00"), False), (1, None, False), (1, marker_name(0, "f00"), True),
+     (1, marker_name(10, "f00"), False)],
+)  # fmt: skip
+def test_a_finished_task_removes_its_folder_unless_machine_0_may_read_there(
+    folder: Path, machine_rank: int, mark: str | None, stays: bool
+):
+    PartialResults(folder).add(0, None)
+    if mark:
+        (folder / mark).touch()
+    remove_partial_results(folder.parent.parent, machine_rank)
+    assert folder.parent.exists() == stays
+
+
+def test_a_million_candidates(folder: Path):
+    """31,250 blocks in eight files."""
+    folder.mkdir(parents=True)
+    payload = json.dumps([[f"/in/assets/{number:040x}.jpg", -0.123456] for number in range(32)])
+    for rank in range(8):
+        with (folder / f"{rank:04d}-x.tsv").open("w") as file:
+            file.writelines(f"{block}\t{payload}\n" for block in range(rank, 31_250, 8))
+    results = PartialResults(folder)
+    started_s = time.process_time()
+    assert len(results.done()) == 31_250
+    assert sum(1 for _ in results.in_order()) == 31_250
+    assert time.process_time() - started_s < 10

@@ -1,0 +1,38 @@
+"""Container paths and the real paths they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ymir_detectron2.contract.paths import PathMap
+
+
+@pytest.mark.parametrize(
+    ("env_file", "in_dir", "out_dir"),
+    [
+        ("/in/env.yaml", "/in", "/out"),
+        ("/x/in/env.yaml", "/x/in", "/x/out"),
+        ("/x/task/env.yaml", "/x/task", "/x/task/out"),
+        ("/x/task/../in/./env.yaml", "/x/in", "/x/out"),
+    ],
+)
+def test_folders_of_in_and_out(env_file: str, in_dir: str, out_dir: str):
+    assert PathMap.for_env_file(Path(env_file)) == PathMap(Path(in_dir), Path(out_dir))
+
+
+@pytest.mark.parametrize(
+    ("path", "real"),
+    [
+        ("/in", "/x/in"),
+        ("/in/assets/./17/a b.jpg", "/x/in/assets/17/a b.jpg"),
+        ("/out/models/", "/x/out/models"),
+        ("/input/a.jpg", "/input/a.jpg"),
+        ("/in/../etc/passwd", "/etc/passwd"),
+        ("assets/a.jpg", "/x/in/assets/a.jpg"),
+        ("//in/a.jpg", "//in/a.jpg"),
+    ],
+)
+def test_container_paths_become_real_ones(path: str, real: str):
+    assert str(PathMap(Path("/x/in"), Path("/x/out")).resolve(path)) == real

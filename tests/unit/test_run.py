@@ -1,0 +1,114 @@
+"""What happens around the steps: evaluations, stages with their losses, resuming, early stopping, saving on a stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny_training import build, config, draw_set, nothing_detected, run_training, validation_loss
+from ymir_detectron2.dataset.coco_json import CocoDataset
+from ymir_detectron2.errors import StoppedError
+from ymir_detectron2.evaluation.metrics import Evaluation
+from ymir_detectron2.retinanet.checkpoint import read_checkpoint
+
+CFG = config(SOLVER__MAX_ITER=4, SOLVER__IMS_PER_BATCH=1, TEST__EVAL_PERIOD=2, SOLVER__CHECKPOINT_PERIOD=0)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> CocoDataset:
+    return draw_set(tmp_path, [(64, 80), (80, 64)])
+
+
+def test_every_stage_has_the_losses_of_all_steps_before_it(tmp_path: Path, data: CocoDataset):
+    stages = run_training(tmp_path, data, CFG)
+    assert [stage.name for stage in stages] == ["iter_0000002", "iter_0000004"]
+    for stage, last in zip(stages, (2, 4)):
+        assert set(stage.training_losses) == set(stage.validation_losses) == {"loss_cls", "loss_box_reg"}
+        assert list(stage.training_losses["loss_cls"].steps) == list(range(1, last + 1))
+        assert list(stage.validation_losses["loss_cls"].steps) == list(range(2, last + 1, 2))
+        assert stage.evaluation is not None
+        assert stage.evaluation.class_names == ("a", "b")
+
+
+def test_a_resumed_training_has_losses_and_weights_of_an_uninterrupted_one(
+    tmp_path: Path, data: CocoDataset, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "whole").mkdir()
+    whole = run_training(tmp_path / "whole", data, CFG)
+    with pytest.raises(StoppedError, match="stopped on request after step 3 of 4"):
+        run_training(tmp_path, data, CFG, stop_after=3)
+    with caplog.at_level(logging.INFO):
+        (last,) = run_training(tmp_path, data, CFG)
+    assert "resuming from step 3 of 4" in caplog.messages
+    assert last.training_losses == whole[-1].training_losses
+    assert last.validation_losses == whole[-1].validation_losses
+    expected = read_checkpoint(tmp_path / "whole" / last.files[0]).state_dict
+    weights = read_checkpoint(tmp_path / last.files[0]).state_dict
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+def test_a_stop_request_saves_the_steps_since_the_last_stage(tmp_path: Path, data: CocoDataset):
+    with pytest.raises(StoppedError):
+        run_training(tmp_path, data, CFG, stop_after=3)
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["iter_0000002.pth", "iter_0000003.pth"]
+    assert sorted(path.name for path in (tmp_path / "resume").iterdir()) == ["step_0000002.pth", "step_0000003.pth"]
+
+
+def test_a_stop_before_an_evaluation_leads_back_to_that_evaluation(tmp_path: Path, data: CocoDataset):
+    with pytest.raises(StoppedError):
+        run_training(tmp_path, data, CFG, stop_after=2)
+    stages = run_training(tmp_path, data, CFG)
+    assert [stage.name for stage in stages] == ["iter_0000002", "iter_0000004"]
+    assert list(stages[0].training_losses["loss_cls"].steps) == [1, 2]
+    assert stages[0].evaluation is not None
+
+
+def test_a_failure_saves_weights_only_if_there_is_no_stage(tmp_path: Path, data: CocoDataset):
+    def fail(model: torch.nn.Module) -> Evaluation:
+        raise RuntimeError("broken")
+
+    def fail_with_a_stage(model: torch.nn.Module) -> Evaluation:
+        return fail(model) if (tmp_path / "iter_0000002.pth").exists() else nothing_detected(tmp_path)
+
+    (tmp_path / "without").mkdir()
+    with pytest.raises(RuntimeError, match="broken"):
+        run_training(tmp_path / "without", data, CFG, evaluate=fail)
+    assert [path.name for path in (tmp_path / "without").glob("*.pth")] == ["iter_0000002.pth"]
+    with pytest.raises(RuntimeError, match="broken"):
+        run_training(tmp_path, data, CFG, evaluate=fail_with_a_stage)
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_0000002.pth"]
+
+
+def test_early_stopping_ends_the_training(tmp_path: Path, data: CocoDataset, caplog: pytest.LogCaptureFixture):
+    """AP 0 at every evaluation: the first one is the best, the next two are no better."""
+    cfg = CFG.merged({"SOLVER.MAX_ITER": 9, "TEST.EVAL_PERIOD": 1}, "test")
+    with caplog.at_level(logging.INFO):
+        stages = run_training(tmp_path, data, cfg, patience=2)
+    assert [stage.name for stage in stages] == ["iter_0000001", "iter_0000002", "iter_0000003"]
+    assert "early stopping at step 3: no better evaluation in the last 2" in caplog.messages
+
+
+def test_the_better_one_of_raw_and_ema_weights_is_the_stage_with_its_own_losses(tmp_path: Path, data: CocoDataset):
+    """The second evaluation of each pair, that of the EMA, is the better one."""
+    evaluated = []
+
+    def better_the_second_time(model: torch.nn.Module) -> Evaluation:
+        evaluated.append({name: value.clone() for name, value in model.state_dict().items()})
+        evaluation = nothing_detected(tmp_path)
+        ap50 = 0.5 if len(evaluated) % 2 == 0 else 0.1
+        return evaluation._replace(metrics=dataclasses.replace(evaluation.metrics, ap50=ap50))
+
+    stages = run_training(tmp_path, data, CFG, evaluate=better_the_second_time, ema=0.9)
+    saved = read_checkpoint(tmp_path / stages[-1].files[0]).state_dict
+    assert all(torch.equal(value, evaluated[-1][name]) for name, value in saved.items())
+    assert not all(torch.equal(value, evaluated[-2][name]) for name, value in saved.items())
+    model = build(CFG)
+    model.load_state_dict(saved)
+    curves = stages[-1].validation_losses
+    expected = validation_loss(model, CFG, data).measure()
+    assert {name: curve.values[-1] for name, curve in curves.items()} == pytest.approx(expected, rel=1e-5)
+    assert stages[-1].score == 0.5

@@ -1,0 +1,113 @@
+"""What a training sample is: read, resized, flipped, in the channel order of the network, or counted as unreadable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny_training import config
+from ymir_detectron2.contract.data_issues import DataIssues
+from ymir_detectron2.dataset.coco_json import CocoDataset
+from ymir_detectron2.errors import ConfigError, DatasetError
+from ymir_detectron2.training.augmentations import LabelledImage
+from ymir_detectron2.training.samples import TrainingDataset, UnreadableImage, readable_batches
+from ymir_detectron2.training.sampling import SampleIndex
+
+
+def one_image(path: Path, hw: tuple[int, int]) -> CocoDataset:
+    """A set of one image with a box of the second class."""
+    box, starts = np.array([[2, 4, 12, 24]], dtype=np.float32), np.array([0, 1])
+    return CocoDataset(("a", "b"), (str(path),), np.array([hw], dtype=np.int32), starts, box, np.array([1]))
+
+
+def sample(folder: Path, hw: tuple[int, int], draw: int = 0, **values: Any):
+    path = folder / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (*hw, 3)).astype(np.uint8)).save(path)
+    return TrainingDataset(config(**values), one_image(path, hw), seed=3)[SampleIndex(0, draw)]
+
+
+def test_an_image_is_resized_with_its_boxes(tmp_path: Path):
+    """32 x 48 to 64 x 96: everything is twice as large."""
+    image = sample(tmp_path, (32, 48), INPUT__RANDOM_FLIP="none")
+    assert isinstance(image, LabelledImage)
+    assert image.image_hwc.shape == (64, 96, 3)
+    assert image.boxes_xyxy.tolist() == [[4, 8, 24, 48]]
+    assert image.classes.tolist() == [1]
+
+
+@pytest.mark.parametrize("flip", ["none", "horizontal", "vertical"])
+@pytest.mark.parametrize("order", ["BGR", "RGB"])
+def test_pixels_are_one_writable_block_whatever_was_done_to_them(tmp_path: Path, flip: str, order: str):
+    """torch takes neither negative strides nor read-only memory."""
+    for draw in range(4):
+        pixels = sample(tmp_path, (64, 96), draw, INPUT__RANDOM_FLIP=flip, INPUT__FORMAT=order).image_hwc
+        assert pixels.dtype == np.uint8
+        assert pixels.flags.c_contiguous
+        assert pixels.flags.writeable
+
+
+def test_the_draw_determines_the_augmentation(tmp_path: Path):
+    boxes = [sample(tmp_path, (32, 48), draw).boxes_xyxy.tolist() for draw in [*range(12), *range(12)]]
+    assert boxes[:12] == boxes[12:]
+    assert len({str(box) for box in boxes}) == 2, "some are flipped, some are not"
+
+
+def test_rgb_models_get_rgb(tmp_path: Path):
+    bgr, rgb = (sample(tmp_path, (32, 48), INPUT__RANDOM_FLIP="none", INPUT__FORMAT=order) for order in ("BGR", "RGB"))
+    np.testing.assert_array_equal(bgr.image_hwc[:, :, ::-1], rgb.image_hwc)
+
+
+def test_sizes_come_from_the_list_or_the_range(tmp_path: Path):
+    """Square images, so that the short edge is both."""
+    form: dict[str, Any] = {"INPUT__MAX_SIZE_TRAIN": 200, "INPUT__MIN_SIZE_TRAIN": [40, 80]}
+    chosen = {sample(tmp_path, (64, 64), draw, **form).image_hwc.shape[0] for draw in range(20)}
+    assert chosen == {40, 80}
+    form["INPUT__MIN_SIZE_TRAIN_SAMPLING"] = "range"
+    drawn = {sample(tmp_path, (64, 64), draw, **form).image_hwc.shape[0] for draw in range(20)}
+    assert len(drawn) > 5
+    assert min(drawn) >= 40
+    assert max(drawn) <= 80
+
+
+def test_an_image_a_thousand_times_as_wide_as_high_keeps_a_row_of_pixels(tmp_path: Path):
+    assert sample(tmp_path, (1, 1000)).image_hwc.shape == (1, 96, 3)
+
+
+def test_an_unreadable_image_is_returned_as_such_and_not_raised(tmp_path: Path):
+    found = TrainingDataset(config(), one_image(tmp_path / "gone.jpg", (64, 64)), seed=0)[SampleIndex(0, 0)]
+    assert isinstance(found, UnreadableImage)
+    assert "gone.jpg" in found.reason
+
+
+def test_an_unknown_flip_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"INPUT.RANDOM_FLIP: must be none, horizontal or vertical, found 'diagonal'"):
+        sample(tmp_path, (64, 64), INPUT__RANDOM_FLIP="diagonal")
+
+
+BAD = UnreadableImage("bad.jpg")
+
+
+@pytest.mark.parametrize(
+    ("blank", "expected"),
+    [
+        pytest.param(None, [["a"], ["b", "c"]], id="one process leaves the empty batch out"),
+        pytest.param("blank", [["a"], ["blank"], ["b", "c"]], id="one of several must not leave out a step"),
+    ],
+)
+def test_batches_without_their_unreadable_images(blank: str | None, expected: list[list[str]]):
+    skipped = DataIssues()
+    batches = [["a", BAD], [BAD, BAD], ["b", "c"]]
+    assert list(readable_batches(batches, skipped, blank)) == expected
+    assert skipped.count("unreadable image, left out of its batch") == 3
+
+
+def test_a_thousand_batches_in_a_row_without_a_readable_image_are_an_error():
+    batches = [["a"], *[[BAD]] * 999, ["b"], *[[BAD]] * 1000]
+    stream = readable_batches(batches, DataIssues(), None)
+    assert [next(stream), next(stream)] == [["a"], ["b"]]
+    with pytest.raises(DatasetError, match=r"no image of 1000 batches could be decoded, e.g. .*bad.jpg"):
+        next(stream)

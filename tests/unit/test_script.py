@@ -1,0 +1,88 @@
+"""The frame of a task script, run in child processes: settings and engine in the log, roles by rank, shutdown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeTree, Tree
+from tests.platform_reader import read_monitor
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import os, signal, sys
+from ymir_detectron2.config.settings import InferSettings
+from ymir_detectron2.errors import DatasetError
+from ymir_detectron2.tasks.script import run_script
+
+def infer(run):
+    print("run", run.is_main, run.is_local_main, run.rank, run.world_size, run.is_multi_node, run.settings.tile_size)
+    {function}
+
+sys.exit(run_script("inference", InferSettings, infer, sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def tree(ymir_tree: MakeTree) -> Tree:
+    return ymir_tree("infer", config={"tile_size": 64, "tile_sise": 3})
+
+
+def run_with(tree: Tree, function: str = "pass", **environment: str) -> Any:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(function=function), "--env", str(tree.env_file), "--progress", "0.5", "1"],
+        cwd=PROJECT_DIR, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_single_process_does_everything_and_logs_what_it_runs(tree: Tree):
+    done = run_with(tree)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "run True True 0 1 False 64" in done.stdout
+    assert ", engine torch (" in done.stdout
+    assert "): inference" in done.stdout
+    assert "settings: InferSettings(engine='torch'" in done.stdout
+    assert "config.yaml: unknown key 'tile_sise' has no effect; did you mean 'tile_size'?" in done.stdout
+    assert read_monitor((tree.out_dir / "monitor.txt").read_text()).percent == 1.0
+
+
+@pytest.mark.parametrize(
+    ("ranks", "roles"),
+    [
+        ((1, 1, 2, 2), "False False 1 2 False"),
+        ((2, 0, 4, 2), "False True 2 4 True"),
+        ((0, 0, 4, 2), "True True 0 4 True"),
+    ],
+    ids=["second process", "first of the second machine", "first of two machines"],
+)
+def test_roles_follow_from_the_ranks_of_the_launcher(tree: Tree, ranks: tuple[int, ...], roles: str):
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    done = run_with(tree, **{name: str(value) for name, value in zip(names, ranks)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"run {roles} 64" in done.stdout
+    is_main = ranks[0] == 0
+    assert ("settings: " in done.stdout) is is_main
+    assert (tree.out_dir / "monitor.txt").exists() is is_main
+
+
+@pytest.mark.parametrize(
+    ("function", "last_line"),
+    [
+        ("raise DatasetError('no images')", "ERROR 300002: no images"),
+        ("os.kill(os.getpid(), signal.SIGTERM); raise DatasetError('no images')", "ERROR 300002: no images"),
+        ("raise RuntimeError('a worker died')", "ERROR 160004: unexpected failure (RuntimeError: a worker died); "),
+        ("os.kill(os.getpid(), signal.SIGTERM); raise RuntimeError('a worker died')",
+         "ERROR 160004: inference was stopped by SIGTERM; what it had finished before is kept"),
+    ],
+    ids=["own error", "own error after a signal", "foreign error", "foreign error after a signal"],
+)  # fmt: skip
+def test_after_a_signal_a_foreign_error_is_its_consequence(tree: Tree, function: str, last_line: str):
+    done = run_with(tree, function)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith(last_line)
+    assert read_monitor((tree.out_dir / "monitor.txt").read_text()).percent == 0.5

@@ -1,0 +1,75 @@
+"""The torch engine in this process: a training from images to a stage, and the detector that its stage makes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.running import TINY_CONFIG
+from tests.tiny_training import CLASSES, draw_set, job_of
+from ymir_detectron2.config.settings import InferSettings, TrainSettings, read_settings
+from ymir_detectron2.contract.model_package import ModelPackage
+from ymir_detectron2.dataset.coco_json import write_coco_json
+from ymir_detectron2.dataset.image_reading import read_image_bgr
+from ymir_detectron2.dataset.records import Record
+from ymir_detectron2.engines.base import DetectorOptions
+from ymir_detectron2.engines.torch_engine import TorchEngine
+from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.training.job import StageWeights, TrainJob
+
+
+def job_with_images(folder: Path, **form: object) -> TrainJob:
+    data = draw_set(folder)
+    job = job_of(folder, {}, TINY_CONFIG)
+    records = [
+        Record(Path(path), int(hw[1]), int(hw[0]), *data.objects(index))
+        for index, (path, hw) in enumerate(zip(data.image_paths, data.image_hw))
+    ]
+    for path in (job.train_json, job.val_json):
+        write_coco_json(path, records, CLASSES)
+    settings = read_settings(TrainSettings, {"max_iter": 2, "batch_size": 2, "num_workers": 1, **form})
+    return dataclasses.replace(job, settings=settings)
+
+
+def test_a_training_ends_with_a_stage_that_a_detector_loads(tmp_path: Path):
+    stages: list[StageWeights] = []
+
+    def keep(stage: StageWeights) -> dict[str, bytes]:
+        stages.append(stage)
+        return {}
+
+    job = dataclasses.replace(job_with_images(tmp_path, ema=0.5, class_weights="auto"), on_stage=keep)
+    summary = TorchEngine().train(job)
+    assert summary.steps == 2
+    assert summary.device.startswith("CPU")
+    assert [stage.name for stage in stages] == ["iter_0000001", "iter_0000002"]
+    assert stages[-1].files == ("iter_0000002.pth", "config.yaml")
+    package = ModelPackage(tmp_path / "iter_0000002.pth", tmp_path / "config.yaml", None, "model_params_path")
+    options = DetectorOptions(InferSettings(), (), 0.001, 0, {}, ())
+    detector = TorchEngine().load_detector(package, options)
+    assert detector.class_names == CLASSES
+    pixels = detector.load(read_image_bgr(tmp_path / "0.png"))
+    (detections,) = detector.detect([pixels])
+    assert len(detections) > 0
+    assert (detections.scores > 0.001).all()
+
+
+def test_the_seed_determines_the_training(tmp_path: Path):
+    weights = []
+    for number, seed in enumerate((1, 1, 2)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        TorchEngine().train(dataclasses.replace(job_with_images(folder, seed=seed), on_stage=lambda stage: {}))
+        weights.append(torch.load(str(folder / "iter_0000002.pth"))["model"])
+    first, same, other = weights
+    assert all(torch.equal(value, same[name]) for name, value in first.items())
+    assert not all(torch.equal(value, other[name]) for name, value in first.items())
+
+
+def test_what_this_engine_cannot_train_is_named(tmp_path: Path):
+    job = dataclasses.replace(job_with_images(tmp_path), overrides={"INPUT.CROP.ENABLED": "True"})
+    with pytest.raises(ConfigError, match=r"INPUT.CROP.ENABLED is True, .* needs engine: detectron2"):
+        TorchEngine().train(job)

@@ -1,0 +1,158 @@
+"""result.yaml: which stages are kept, which one is best, what is attached, and how the list survives a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.platform_reader import read_training_result
+from ymir_detectron2.contract.training_result import Stage, TrainingResult
+
+
+def add_stage(result: TrainingResult, folder: Path, step: int, map50: float) -> None:
+    name = f"iter_{step:07d}"
+    (folder / f"{name}.pth").write_bytes(b"weights")
+    (folder / "config.yaml").write_text("MODEL: {}\n")
+    result.add(Stage(name, (f"{name}.pth", "config.yaml"), map50, {"mAR": map50, "tp": float("nan")}))
+
+
+def train(folder: Path, maps: list[float], *, writes_stages: bool = True) -> None:
+    folder.mkdir(exist_ok=True)
+    result = TrainingResult(folder, folder / "result.yaml", writes_stages=writes_stages)
+    for step, map50 in enumerate(maps, start=1):
+        add_stage(result, folder, step, map50)
+
+
+@pytest.mark.parametrize(
+    ("maps", "best", "kept"),
+    [
+        pytest.param([0.1], 1, {1}, id="one"),
+        pytest.param([0.3, 0.1, 0.2], 1, {1, 2, 3}, id="best first"),
+        pytest.param([0.2, 0.3, 0.3], 3, {1, 2, 3}, id="of equals the latest"),
+        pytest.param([0.9] + [0.1] * 12, 1, {1, *range(4, 14)}, id="the best one is kept with the latest ten"),
+        pytest.param([0.1] * 13, 13, set(range(4, 14)), id="ten of equals"),
+        pytest.param([0.9] + [0.1] * 10 + [0.95], 12, set(range(3, 13)), id="a better one frees the old best"),
+        pytest.param([float("nan"), 0.0, float("inf")], 3, {1, 2, 3}, id="NaN and infinity count as 0"),
+    ],
+)
+def test_latest_ten_stages_and_the_best_are_kept(tmp_path: Path, maps: list[float], best: int, kept: set[int]):
+    folder = tmp_path / "models"
+    train(folder, maps)
+    packed = read_training_result(folder)
+    assert packed.best_stage_name == f"iter_{best:07d}"
+    assert {int(name[5:]) for name in packed.stages} == kept
+    assert {int(file.stem[5:]) for file in folder.glob("*.pth")} == kept
+
+
+def test_the_first_release_gets_the_files_of_the_best_stage(tmp_path: Path):
+    train(tmp_path, [0.1, 0.6, 1.2], writes_stages=False)
+    assert yaml.safe_load((tmp_path / "result.yaml").read_text()) == {
+        "model": ["iter_0000003.pth", "config.yaml"], "map": 1.0,
+    }  # fmt: skip
+    assert read_training_result(tmp_path, "1.1.0").best.m_ap == 1.0
+
+
+def result_in(folder: Path) -> TrainingResult:
+    return TrainingResult(
+        folder, folder / "result.yaml", writes_stages=True, record=folder / "unfinished" / "stages.json"
+    )
+
+
+def stage(folder: Path, step: int, map50: float, **values: Any) -> Stage:
+    """A stage whose file exists, as the engine has written it by then."""
+    (folder / f"{step}.pth").write_bytes(b"weights")
+    return Stage(f"iter_{step}", (f"{step}.pth",), map50, timestamp_s=step, **values)
+
+
+def names(folder: Path) -> list[str]:
+    return list(yaml.safe_load((folder / "result.yaml").read_text())["model_stages"])
+
+
+def test_the_score_takes_precedence_over_ap50(tmp_path: Path):
+    result = result_in(tmp_path)
+    for step, map50, score in ((1, 0.9, 0.1), (2, 0.5, 0.3), (3, 0.7, 0.2)):
+        result.add(stage(tmp_path, step, map50, score=score))
+    assert result.best().name == "iter_2"
+    assert yaml.safe_load((tmp_path / "result.yaml").read_text())["mAP"] == 0.5, "the platform gets AP50 nevertheless"
+
+
+def test_a_stage_replaces_weights_that_were_saved_without_an_evaluation(tmp_path: Path):
+    result = result_in(tmp_path)
+    result.add(stage(tmp_path, 1, 0.4))
+    result.add(stage(tmp_path, 2, 0.0, measured=False))
+    assert names(tmp_path) == ["iter_1", "iter_2"]
+    result.add(stage(tmp_path, 3, 0.5))
+    assert names(tmp_path) == ["iter_1", "iter_3"]
+    assert sorted(file.name for file in tmp_path.glob("*.pth")) == ["1.pth", "3.pth"]
+
+
+def test_a_restarted_process_restores_the_list_and_writes_it_at_once(tmp_path: Path):
+    """A run that was killed after its last stage adds no other, and has to leave a result.yaml nevertheless."""
+    first = result_in(tmp_path)
+    first.add(stage(tmp_path, 1, 0.4, metrics={"mAR": 0.25}))
+    first.add(stage(tmp_path, 2, 0.6, score=0.1))
+    (tmp_path / "result.yaml").unlink()
+    second = result_in(tmp_path)
+    second.restore()
+    assert second.stages == first.stages
+    assert names(tmp_path) == ["iter_1", "iter_2"]
+
+
+def test_a_stage_whose_file_is_gone_is_not_offered_again(tmp_path: Path):
+    first = result_in(tmp_path)
+    first.add(stage(tmp_path, 1, 0.4))
+    first.add(stage(tmp_path, 2, 0.6))
+    (tmp_path / "2.pth").unlink()
+    second = result_in(tmp_path)
+    second.restore()
+    assert [kept.name for kept in second.stages] == ["iter_1"]
+
+
+def test_a_damaged_list_does_not_stop_the_training(tmp_path: Path):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "stages.json").write_text('[{"name": 1}]')
+    result = result_in(tmp_path)
+    result.restore()
+    assert result.stages == ()
+
+
+def attachments(folder: Path) -> dict[str, list[str]]:
+    return dict(yaml.safe_load((folder / "result.yaml").read_text()).get("attachments", {}))
+
+
+def test_attachments_are_listed_as_long_as_their_stage_is_the_best_and_their_files_exist(tmp_path: Path):
+    result = result_in(tmp_path)
+    result.add(stage(tmp_path, 1, 0.4))
+    result.attach("evaluation", {"a.png": b"a", "b.png": b"b"})
+    result.add(stage(tmp_path, 2, 0.1))
+    assert attachments(tmp_path) == {"evaluation": ["a.png", "b.png"]}
+    assert (tmp_path / "attachments" / "evaluation" / "b.png").read_bytes() == b"b"
+    (tmp_path / "attachments" / "evaluation" / "b.png").unlink()
+    result.add_file("iter_1", "1.onnx")
+    assert attachments(tmp_path) == {"evaluation": ["a.png"]}
+    restored = result_in(tmp_path)
+    restored.restore()
+    assert attachments(tmp_path) == {}, "1.onnx does not exist, so the best stage is gone"
+    result.add(stage(tmp_path, 3, 0.9))
+    assert attachments(tmp_path) == {}
+
+
+def test_releases_without_stages_get_no_attachments(tmp_path: Path):
+    result = TrainingResult(tmp_path, tmp_path / "result.yaml", writes_stages=False)
+    result.add(stage(tmp_path, 1, 0.4))
+    result.attach("evaluation", {"a.png": b"a"})
+    assert set(yaml.safe_load((tmp_path / "result.yaml").read_text())) == {"model", "map"}
+    assert not (tmp_path / "attachments").exists()
+
+
+def test_counts_are_integers_and_rates_are_in_0_to_1(tmp_path: Path):
+    result = result_in(tmp_path)
+    figures = {"mAR": 1.5, "boxAP": float("nan"), "tp": 7, "fn": -1}
+    result.add(stage(tmp_path, 1, -0.5, metrics=figures))
+    written = yaml.safe_load((tmp_path / "result.yaml").read_text())["model_stages"]["iter_1"]
+    expected = {"mAP": 0.0, "mAR": 1.0, "boxAP": 0.0, "tp": 7, "fn": 0}
+    assert {name: written[name] for name in expected} == expected
+    assert {name: type(written[name]) for name in ("mAR", "tp")} == {"mAR": float, "tp": int}

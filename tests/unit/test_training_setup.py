@@ -1,0 +1,75 @@
+"""How a training begins: device, precision, resolved config and anchors, in the log and as one value."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.running import TINY_CONFIG
+from tests.tiny_training import CLASSES, job_of
+from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
+from ymir_detectron2.engines.training_setup import training_setup
+from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.retinanet.checkpoint import LoadReport, load_weights
+from ymir_detectron2.retinanet.model import build_retinanet
+from ymir_detectron2.training.job import TrainJob
+
+
+def unchanged(cfg: RetinaNetConfig, *_: object) -> RetinaNetConfig:
+    return cfg
+
+
+def tiny_job(folder: Path, form: Mapping[str, Any] | None = None, **overrides: str) -> TrainJob:
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    return job_of(folder, {"batch_size": 2, "max_iter": 4, **(form or {})}, TINY_CONFIG, given)
+
+
+def test_the_block_has_the_resolved_config_and_both_sets(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO), training_setup(tiny_job(tmp_path), load_config, unchanged) as setup:
+        assert (setup.device, setup.autocast_dtype, setup.precision) == (torch.device("cpu"), None, "fp32")
+        assert setup.cfg["MODEL.RETINANET.NUM_CLASSES"] == len(CLASSES)
+        assert len(setup.train_set) == len(setup.val_set) == 50
+    assert "4 steps of 2 images; learning rate 0.01" in caplog.messages
+    assert any(line.startswith("training on CPU (") and "fp32, process 1 of 1" in line for line in caplog.messages)
+    assert any(line.startswith("resolved configuration:\n") for line in caplog.messages)
+
+
+def test_the_engine_finishes_the_config_with_device_and_precision(tmp_path: Path):
+    def finish(cfg: RetinaNetConfig, device: torch.device, dtype: torch.dtype | None) -> RetinaNetConfig:
+        assert (device.type, dtype) == ("cpu", None)
+        return cfg.merged({"SOLVER.GAMMA": 0.7}, "the engine")
+
+    with training_setup(tiny_job(tmp_path), load_config, finish) as setup:
+        assert setup.cfg["SOLVER.GAMMA"] == 0.7
+
+
+def test_a_precision_that_the_device_does_not_have_is_one_sentence(tmp_path: Path):
+    job = tiny_job(tmp_path, {"precision": "fp16"})
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"), training_setup(job, load_config, unchanged):
+        raise AssertionError("nothing to train")
+
+
+def test_initial_weights_are_loaded_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """Of another number of classes: the class layer keeps its random weights."""
+    path = tmp_path / "own.pth"
+    cfg = load_config(TINY_CONFIG)
+    source = build_retinanet(cfg, 3)
+    torch.save({"model": source.state_dict(), "class_names": ["x", "y", "z"]}, path)
+    model = build_retinanet(cfg, len(CLASSES))
+    before = model.head.cls_score.weight.detach().clone()
+
+    def load(state_dict: Mapping[str, Tensor], name: str) -> LoadReport:
+        assert name == str(path)
+        return load_weights(model, state_dict, name)
+
+    job = tiny_job(tmp_path, MODEL__WEIGHTS=str(path))
+    with caplog.at_level(logging.INFO), training_setup(job, load_config, unchanged) as setup:
+        setup.load_initial_weights(("head.cls_score.",), load)
+    assert any(line.startswith(f"training from {path}\n") for line in caplog.messages)
+    assert torch.equal(model.head.bbox_pred.weight, source.head.bbox_pred.weight)
+    assert torch.equal(model.head.cls_score.weight, before)

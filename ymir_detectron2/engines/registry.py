@@ -1,0 +1,43 @@
+"""Choose the engine of a task by name, and load it. Choosing needs no torch; loading does."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError
+from .base import Engine
+from .zoo import detectron2_is_there
+
+_REPAIR = "install it as its INSTALL.md says, use the image that has it, or set engine: torch"
+
+
+def choose_engine(requested: str) -> tuple[str, str]:
+    """Return the name of the engine for `settings.engine`, and the reason for the log.
+
+    Raises:
+        ConfigError: the engine that was asked for is not installed.
+    """
+    if requested == "torch":
+        return "torch", "config.yaml asks for it"
+    is_installed = detectron2_is_there()
+    if requested == "detectron2":
+        if not is_installed:
+            raise ConfigError(f"engine: detectron2 is not installed here; {_REPAIR}")
+        return "detectron2", "config.yaml asks for it"
+    return ("detectron2", "detectron2 is installed") if is_installed else ("torch", "detectron2 is not installed")
+
+
+def load_engine(name: str) -> Engine:
+    """Import an engine, which takes seconds.
+
+    Raises:
+        ConfigError: detectron2 is there and cannot be imported.
+    """
+    if name == "torch":
+        from .torch_engine import TorchEngine
+
+        return TorchEngine()
+    try:
+        from .detectron2_engine import Detectron2Engine
+    except (ImportError, AttributeError) as error:  # the latter: it was written for another Pillow or NumPy
+        finding = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"engine: detectron2 is installed and cannot be imported ({finding}); {_REPAIR}") from error
+    return Detectron2Engine()

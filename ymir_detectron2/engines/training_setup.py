@@ -1,0 +1,113 @@
+"""How a training begins in every engine: device, process group, precision, resolved config, anchors."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Generic, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .. import distributed
+from ..config.engine_config import AnyConfig
+from ..dataset.coco_json import CocoDataset, load_coco_json
+from ..detections import Detector
+from ..retinanet.checkpoint import LoadReport
+from ..training.anchor_check import with_checked_anchors
+from ..training.checkpointing import fingerprint
+from ..training.ema import ModelEma
+from ..training.evaluate import StageEvaluator, evaluate_detector
+from ..training.job import TrainJob
+from ..training.resolve_config import log_batch_and_rate, resolve_config
+from ..training.run import StepTrainer, TrainingRun
+from ..training.sampling import require_even_shares
+from ..training.validation_loss import LossSums, ValidationLoss
+from .devices import autocast_dtype, choose_device, describe_device
+from .pretrained import initial_weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingSetup(Generic[AnyConfig]):
+    """What an engine needs before it builds a network."""
+
+    job: TrainJob
+    cfg: AnyConfig
+    """Resolved: every key has its final value."""
+    train_set: CocoDataset
+    val_set: CocoDataset
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    """bfloat16 or float16 for mixed precision; None for plain fp32."""
+
+    @property
+    def precision(self) -> str:
+        """The resolved precision, for the log and for checkpoints."""
+        return str(self.autocast_dtype or "fp32")
+
+    def load_initial_weights(
+        self, class_layers: tuple[str, ...], load: Callable[[Mapping[str, Tensor], str], LoadReport]
+    ) -> None:
+        """Load what fine-tuning starts from, see `initial_weights`; without any, the random weights stay."""
+        initial = initial_weights(self.cfg, self.job, class_layers)
+        if initial is not None:
+            state_dict, path = initial
+            logger.info("training from %s\n%s", path, load(state_dict, str(path)).table())
+
+    def build_run(
+        self, engine: str, model: nn.Module, trainer: StepTrainer, detector: Detector, *, ema: ModelEma | None,
+        loss_sums: LossSums | None,
+    ) -> TrainingRun:  # fmt: skip
+        """Build the run of a trainer.
+
+        Args:
+            detector: with the very model that is trained, so that no copy of it is needed.
+            loss_sums: computes the losses of the validation set; None: they are not measured.
+        """
+        job = self.job
+        measure_losses = None
+        if loss_sums is not None:
+            measure_losses = ValidationLoss(model, self.cfg, self.val_set, loss_sums, job.stop_requested).measure
+        evaluator = StageEvaluator(
+            model, lambda: evaluate_detector(detector, self.val_set, job), best_metric=job.settings.best_metric,
+            ema=ema, measure_losses=measure_losses,
+        )  # fmt: skip
+        return TrainingRun(
+            job, self.cfg, model, trainer, evaluator, fingerprint(job, self.cfg, engine, self.precision)
+        )
+
+
+@contextlib.contextmanager
+def training_setup(
+    job: TrainJob,
+    load_config: Callable[[Path], AnyConfig],
+    finish_config: Callable[[AnyConfig, torch.device, torch.dtype | None], AnyConfig],
+) -> Iterator[TrainingSetup[AnyConfig]]:
+    """Set up a training in this process, which is part of a process group within the block.
+
+    Args:
+        load_config: reads a YAML file over the engine's defaults.
+        finish_config: checks the resolved config, and adds what only this engine takes from it.
+    """
+    device = choose_device(job.gpu_ids, distributed.local_rank())
+    distributed.init_process_group(device)  # first: rank 0 joins when it has converted the sets that all of them read
+    try:
+        dtype = autocast_dtype(job.settings.precision, device)
+        # in every process: columns of NumPy, which even for a million boxes are small
+        train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
+        cfg = finish_config(resolve_config(job, load_config), device, dtype)
+        require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], distributed.world_size())
+        # last: `anchors: auto` needs the final training sizes
+        cfg = with_checked_anchors(job, cfg, train_set)
+        setup = TrainingSetup(job, cfg, train_set, val_set, device, dtype)
+        log_batch_and_rate(cfg)
+        logger.info("training on %s, %s, process %d of %d", describe_device(device), setup.precision,
+                    distributed.rank() + 1, distributed.world_size())  # fmt: skip
+        logger.info("resolved configuration:\n%s", cfg.to_yaml())
+        yield setup
+    finally:
+        distributed.destroy_process_group()

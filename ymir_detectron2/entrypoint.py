@@ -1,0 +1,83 @@
+"""What start.py and the task scripts have in common: --env, the log, graceful shutdown, monitor.txt, and how they fail.
+
+start.py uses it too, so it imports neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from .contract.monitor import Monitor
+from .contract.paths import DEFAULT_ENV_FILE
+from .contract.task import monitor_place
+from .failure import report_failure
+from .stop_signal import StopSignal
+
+_default_excepthook = threading.excepthook  # `threading.__excepthook__` since Python 3.10
+
+LOG_FORMAT = "%(levelname)-8s [%(asctime)s] %(name)s: %(message)s"
+
+
+@dataclass(frozen=True)
+class Process:
+    """What every process of a task has before it reads anything but env.yaml."""
+
+    env_file: Path
+    monitor: Monitor
+    stop: StopSignal
+
+
+def argument_parser(description: str, *, add_help: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the one argument that all scripts take: where env.yaml is."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=add_help
+    )
+    parser.add_argument("--env", type=Path, default=DEFAULT_ENV_FILE, help="the platform's env.yaml (%(default)s)")
+    return parser
+
+
+def run_process(
+    env_file: Path,
+    work: Callable[[Process], None],
+    *,
+    log_level: int = logging.WARNING,
+    progress: tuple[float, float] = (0.0, 1.0),
+    reports_progress: bool = True,
+) -> int:
+    """Run `work` from the first line of progress to an exit status; whatever it raises is reported.
+
+    Args:
+        env_file: the platform's env.yaml.
+        work: does everything else.
+        log_level: of the messages that are printed.
+        progress: of the whole task, in [0, 1], at the beginning and at the end of this process.
+        reports_progress: False in all but the first of the processes that share the work.
+    """
+    stop = StopSignal().install()
+    logging.basicConfig(stream=sys.stdout, level=log_level, format=LOG_FORMAT)
+    threading.excepthook = _report_thread_error
+    monitor_path, task_id = monitor_place(env_file)
+    monitor = Monitor(monitor_path, task_id, *progress)
+    try:
+        # at once: the platform sees that the container runs, and the error code of an earlier run in this folder goes;
+        # without the folder, env.yaml itself may be what is missing: that is the failure to report
+        if reports_progress and monitor_path.parent.is_dir():
+            monitor.report(0.0)
+        work(Process(env_file, monitor, stop))
+    except Exception as error:  # the outermost frame: anything else would end without an error code
+        return report_failure(monitor, error)
+    return 0
+
+
+def _report_thread_error(error: threading.ExceptHookArgs) -> None:
+    """Print the traceback of another thread, except for a full disk."""
+    # TensorBoard's writer thread stores an OSError for the next call from this thread, which reports it; a traceback
+    # that the thread prints as well might come after that report, whose reason has to be the last line of the log
+    if not isinstance(error.exc_value, OSError):
+        _default_excepthook(error)

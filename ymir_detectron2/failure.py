@@ -1,0 +1,90 @@
+"""How a task ends that has failed: the reason as the last line of the log, an error code in monitor.txt, exit status 1.
+
+The platform shows its user the last five lines of the log, and the code (contract, 3.1).
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+
+from .contract.monitor import Monitor
+from .errors import (
+    ExecutorError,
+    GpuKernelError,
+    OutOfMemoryError,
+    StorageError,
+    is_out_of_memory,
+    printable,
+)
+
+# torch's DataLoader and Python's process pools say so; when /dev/shm is full, a worker dies of a bus error
+_WORKER_KILLED = ("killed by signal: Killed", "killed by signal: Bus error", "process pool was terminated abruptly")
+# gloo and NCCL, in the processes that wait for one that has died
+_CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
+
+
+def report_failure(monitor: Monitor, error: BaseException) -> int:
+    """Write the error code to monitor.txt, print the reason as the last line, and return the exit status."""
+    known = as_executor_error(error)
+    # a lost connection is only the consequence of another process's failure: its traceback would hide the reason
+    if known is not error and not _is_connection_lost(error):
+        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stdout)
+    first_line, *details = printable(str(known)).split("\n", 1)
+    message = " ".join(first_line.split())
+    if details:  # such as the table of weights that do not fit: for the log, while monitor.txt has room for one line
+        print(details[0])
+    try:
+        monitor.fail(known.code, message)
+    except StorageError as second:
+        print(f"the code of this failure could not be written: {second}")
+    print(f"ERROR {known.code}: {message}", flush=True)
+    return 1
+
+
+def as_executor_error(error: BaseException) -> ExecutorError:
+    """Translate an error of another library into one of this project's; this happens here and nowhere else."""
+    if isinstance(error, ExecutorError):
+        return error
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    # before the test for memory below, because another setting helps: the number of workers
+    if any(words in text for words in _WORKER_KILLED):
+        return OutOfMemoryError(
+            f"a process that reads images was killed by the system ({_shorten(text)}), most likely because memory"
+            " ran out; lower num_workers or batch_size, or give the container more memory"
+        )
+    if _is_connection_lost(error):
+        return ExecutorError("another process of this task has ended, and with it this one; the reason is the other's")
+    if is_out_of_memory(error):
+        return OutOfMemoryError(
+            f"memory ran out ({_shorten(text)}); lower batch_size, or INPUT.MIN_SIZE_TRAIN and INPUT.MIN_SIZE_TEST"
+            " in args_options"
+        )
+    if "no kernel image is available" in text:
+        return GpuKernelError(
+            f"this torch build holds no code for the GPU ({_shorten(text)}); use the image flavour 'current' for"
+            " Hopper and later, 'cu111' for Pascal to Ampere"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return StorageError.from_os_error(error.filename or "the output folder", error)
+    return ExecutorError(f"unexpected failure ({_shorten(text)}); the lines above say where; please report them")
+
+
+def find_worker_death(error: BaseException | None) -> BaseException | None:
+    """Return the error of a dead data-loading worker: `error` itself or one of its causes; None: there is none.
+
+    torch raises it from a signal handler, in whatever line happens to run, even the import of a library. Code that
+    catches everything has to re-raise it, or the training would wait for that worker forever.
+    """
+    while error is not None and "DataLoader worker" not in str(error):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _is_connection_lost(error: BaseException) -> bool:
+    return any(words in str(error) for words in _CONNECTION_LOST)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,78 @@
+"""Prefetch images: decoded and resized by threads ahead of the network, in order, a bounded number at a time.
+
+Threads, not processes: PIL releases Python's lock while it decodes, and no array has to cross /dev/shm, which may be
+64 MB in a container.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable, Iterable, Iterator, NamedTuple
+
+import numpy as np
+
+from ..dataset.image_reading import read_image_bgr, read_image_hw
+from ..errors import ImageError
+from .tiling import Tile
+
+LARGE = 16_000_000
+"""Pixels. A larger image is decoded when its turn comes: several at a time would fill the memory."""
+
+CutIntoTiles = Callable[[np.ndarray], Iterator[Tile]]
+
+
+class PrefetchedImage(NamedTuple):
+    """An image as tiles, or the reason why there are none."""
+
+    path: Path
+    image_hw: tuple[int, int] | None
+    """Height and width of the upright image."""
+    tiles: Iterable[Tile]
+    """To be iterated once. Those of a large image are cut on the way, which may raise ImageError."""
+    error: ImageError | None
+
+
+def prefetch_images(
+    paths: Iterable[Path], cut: CutIntoTiles, *, workers: int, ahead: int
+) -> Iterator[PrefetchedImage]:
+    """Read images in the background, in the order of their paths.
+
+    Args:
+        paths: consumed lazily, at most `ahead` further than the images returned.
+        cut: from an upright (H, W, 3) uint8 BGR image to its tiles; called in the threads.
+        workers: threads.
+        ahead: images held at most, read or being read.
+    """
+    remaining = iter(paths)
+    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
+        pending: deque[Future[PrefetchedImage]] = deque(
+            pool.submit(_read, path, cut) for path in itertools.islice(remaining, ahead)
+        )
+        try:
+            while pending:
+                # the oldest first, though others may be ready: results keep the order of the paths
+                image = pending.popleft().result()
+                # the next one is read while the caller works on this one
+                pending.extend(pool.submit(_read, path, cut) for path in itertools.islice(remaining, 1))
+                yield image
+        finally:  # a caller that stops early need not wait for images that it will not use
+            for future in pending:
+                future.cancel()
+
+
+def _read(path: Path, cut: CutIntoTiles) -> PrefetchedImage:
+    try:
+        image_hw = read_image_hw(path)  # from the header, before any pixel is decoded
+        if image_hw[0] * image_hw[1] > LARGE:
+            return PrefetchedImage(path, image_hw, _read_late(path, cut), None)
+        return PrefetchedImage(path, image_hw, list(cut(read_image_bgr(path))), None)
+    except ImageError as error:  # one unreadable image must not end the task
+        return PrefetchedImage(path, None, (), error)
+
+
+def _read_late(path: Path, cut: CutIntoTiles) -> Iterator[Tile]:
+    # a generator: the image is decoded when the first tile is asked for, in the thread of the caller
+    yield from cut(read_image_bgr(path))

@@ -1,0 +1,66 @@
+"""Uncertainty of the predicted classes: entropy of all boxes of an image, or the margin of its most doubtful box.
+
+Letters: n boxes, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import numpy as np
+
+from ..detections import Detections
+from .algorithms import Algorithm
+from .scores import distinct_best_first, finite_only
+
+
+class Entropy(Algorithm):
+    """See `Algorithm`. Scores are not negative: 0 without detections, growing with the number of boxes."""
+
+    def score_image(self, name: str, detections: Detections, tile_scores: Sequence[Any]) -> float:
+        """Return the `total_entropy` of the boxes of the image."""
+        return total_entropy(detections)
+
+
+class Margin(Algorithm):
+    """See `Algorithm`. Scores in [0, 1]; 0 without detections."""
+
+    def score_image(self, name: str, detections: Detections, tile_scores: Sequence[Any]) -> float:
+        """Return the largest of the `margin_uncertainties`, or 0."""
+        # no need to drop copies of boxes, as for the entropy: they do not change a maximum
+        return float(np.max(margin_uncertainties(finite_only(detections)), initial=0.0))
+
+
+def total_entropy(detections: Detections) -> float:
+    """Return the sum over boxes i and classes k of -p_ik log2 p_ik, in bits, 0 log 0 = 0; 0.0 without boxes.
+
+    Without `class_probs` the score is the only probability of a box, as in the YMIR executors. Exact copies of a box
+    count once; boxes with NaN or infinite numbers do not count.
+
+    Source: `conf * log2(conf)` of the YMIR executor det-mmyolo-tmi, over the classes; the idea from Joshi et al.,
+        Multi-class active learning for image classification, CVPR 2009.
+    """
+    probs = class_probabilities(distinct_best_first(finite_only(detections)))
+    logarithms = np.log2(probs, out=np.zeros_like(probs), where=probs > 0)
+    return 0.0 - float(np.sum(probs * logarithms))  # 0.0 - 0.0 is 0.0, while -(0.0) prints as -0.0
+
+
+def margin_uncertainties(detections: Detections) -> np.ndarray:
+    """Return (n,) in [0, 1]: (1 - (p1 - p2))^2, p1 and p2 the two largest of the K class probabilities and the
+    background.
+
+    Source: "1-vs-2" with the maximum over boxes, Brust et al., Active Learning for Deep Object Detection,
+        arXiv 1809.09875; there the background is a class of the network.
+    """
+    probs = class_probabilities(detections)
+    # RetinaNet's sigmoids have no background class, and without one a single class would have no rival
+    background = 1.0 - np.max(probs, axis=1, initial=0.0)
+    candidates = np.sort(np.column_stack([probs, background]), axis=1)  # (n, K + 1), the largest last
+    uncertainties: np.ndarray = (1.0 - (candidates[:, -1] - candidates[:, -2])) ** 2
+    return uncertainties
+
+
+def class_probabilities(detections: Detections) -> np.ndarray:
+    """Return (n, K) float64; (n, 1) of the scores where the detector does not predict the other classes."""
+    probs = detections.scores[:, None] if detections.class_probs is None else detections.class_probs
+    return np.asarray(probs, dtype=np.float64)

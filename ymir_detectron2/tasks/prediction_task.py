@@ -1,0 +1,119 @@
+"""What inference and mining have in common: the candidate images of a task, its model, and the summary of its run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, Iterable, Iterator
+
+from ..atomic_file import atomic_write
+from ..config.args_options import parse_args_options
+from ..config.settings import InferSettings
+from ..contract.data_issues import DataIssues
+from ..contract.index_file import IndexEntry
+from ..contract.model_package import ModelPackage, find_model_package
+from ..dataset.candidates import CandidateIndex
+from ..detections import Detector
+from ..engines.base import DetectorOptions
+from ..engines.registry import load_engine
+from ..errors import ConfigError, ModelError
+from ..inference.predict import ImagePrediction, PredictionHooks, predict_images
+from ..inference.tiling import Tiling
+from .script import TaskRun
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE_IMAGE = "unreadable image"
+REPEATED_NAME = "file name that another candidate has too, left out"
+"""Data issues, by which images are counted in the log and in the summary. The platform identifies an image of a result
+only by its file name."""
+
+
+class PredictionTask:
+    """The candidate images of a mining or inference task, and the detector to run on them."""
+
+    def __init__(self, run: TaskRun[Any]) -> None:
+        """
+        Args:
+            run: of inference or mining.
+
+        Raises:
+            DatasetError, ConfigError: before anything slow is done.
+        """
+        self.run = run
+        self.settings: InferSettings = run.settings
+        self.issues = DataIssues()
+        # everything that can be wrong with options and index, before the seconds that an engine takes to load
+        self.options = parse_args_options(self.settings.args_options)
+        if self.options.config_file:
+            raise ConfigError(
+                "args_options: --config-file is for training; a model brings its own config.yaml; remove it"
+            )
+        self.index = CandidateIndex(run.task.candidate_index, run.task.paths, self.issues)
+        self._detector: Detector | None = None
+
+    @property
+    def package(self) -> ModelPackage:
+        """The model files of the task.
+
+        Raises:
+            ModelError: none is named.
+        """
+        # a property, not an attribute: mining by name needs no model, and so none has to be given
+        package = find_model_package(self.run.task, "model_params_path")
+        if package is None:
+            raise ModelError(
+                "config.yaml: model_params_path is missing or empty, so there are no weights to use;"
+                " list the .pth file and the config.yaml of a trained model"
+            )
+        return package
+
+    @property
+    def tiling(self) -> Tiling:
+        """How images are cut into tiles."""
+        size = self.settings.tile_size
+        # a fifth: an object of up to that size is whole in at least one tile
+        return Tiling(size, self.settings.tile_overlap or size // 5)
+
+    def detector(self) -> Detector:
+        """Return the detector, loaded at the first call: a task whose rows are all on disk needs none."""
+        if self._detector is None:
+            options = DetectorOptions(
+                settings=self.settings,
+                gpu_ids=self.run.task.gpu_ids,
+                score_threshold=self.settings.conf_threshold,
+                batch_size=self.settings.batch_size,
+                overrides=self.options.values,
+                class_names=self.run.task.class_names,
+            )
+            self._detector = load_engine(self.run.engine_name).load_detector(self.package, options)
+        return self._detector
+
+    def predict_images(
+        self, entries: Iterable[IndexEntry], hooks: PredictionHooks, tiling: Tiling
+    ) -> Iterator[ImagePrediction]:
+        """Predict candidates with the detector and the settings of the task, see `predict.predict_images`."""
+        return predict_images(
+            self.detector(),
+            (entry.image_path for entry in entries),
+            tiling=tiling,
+            hooks=hooks,
+            num_workers=self.settings.num_workers,
+            stop_requested=self.run.stop.requested,
+        )
+
+    def lists(self, number: int, entry: IndexEntry) -> bool:
+        """Return whether a result lists this candidate: of several with one file name only the first, which counts
+        the others as data issues."""
+        if self.index.repeats_a_name(number):
+            self.issues.add(REPEATED_NAME, entry.asset)
+            return False
+        return True
+
+    def write_summary(self, name: str, figures: dict[str, Any]) -> None:
+        """Write the figures and the data issues of a finished task to a JSON file next to its result."""
+        # counted, not logged one by one: of a million candidates any number may be unreadable
+        for sentence in self.issues.summary_lines():
+            logger.warning("candidates: %s", sentence)
+        with atomic_write(self.run.task.output_dir / name) as file:
+            json.dump({**figures, "findings": self.issues.as_dict()}, file, indent=2, ensure_ascii=False)

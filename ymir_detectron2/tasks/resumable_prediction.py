@@ -1,0 +1,219 @@
+"""Resumable prediction: a row for every candidate, made by all processes of a task and kept on disk until the result is
+written, with its progress for the platform, the log, and a person at a terminal.
+
+Candidates are sharded over the processes (GPUs) in blocks; the output is byte-identical for any number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable, Dict, Iterator, Tuple
+
+from tqdm import tqdm
+
+from ..config.mining_algorithms import MINING_ALGORITHMS
+from ..config.settings import InferSettings, MiningSettings, read_settings, values_where
+from ..contract.index_file import IndexEntry
+from ..contract.partial_results import PARTIAL_RESULTS_DIR, PartialResults
+from ..errors import DatasetError, ModelError, StoppedError
+from ..file_digest import file_digest
+from ..inference.predict import BLOCK, ImagePrediction, PredictionHooks
+from ..version import describe_version
+from .prediction_task import UNREADABLE_IMAGE, PredictionTask
+from .script import TaskRun
+
+logger = logging.getLogger(__name__)
+
+Row = Dict[str, Any]
+"""What is kept of one candidate, as JSON: `boxes` (`ResultBox` as lists) and `score`, or `error`."""
+MakeRow = Callable[[IndexEntry, ImagePrediction], Row]
+"""From a candidate that could be read and its prediction to its row."""
+Start = Callable[[], Tuple[PredictionHooks, MakeRow]]
+"""Loads the detector, and returns what to compute of each tile and what to keep of each image."""
+
+_POLL_S = 0.2
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class ResumablePrediction:
+    """A row for every candidate, made by all processes of the task.
+
+    Blocks of candidates go to the processes in turn. A block that is on disk is not predicted again, whichever run put
+    it there: an earlier one that was interrupted, or mining in a task that infers as well.
+    """
+
+    def __init__(self, task: PredictionTask, kind: str, verb: str) -> None:
+        """
+        Args:
+            kind: of the rows, "mining" or "infer"; those of another kind are not used.
+            verb: what is done with an image, for the log: "mined", "inferred".
+        """
+        self._task = task
+        self._verb = verb
+        self._total = len(task.index)
+        if reuses_predictions(task.run):
+            kind = "mining+infer"  # the same rows for both steps
+        folder = task.run.task.output_dir / PARTIAL_RESULTS_DIR / f"{kind}-{fingerprint(task, kind)[:16]}"
+        self._partial_results = PartialResults(folder, task.run.rank)
+
+    def run(self, start: Start) -> None:
+        """Predict the missing blocks; in the main process, return when those of all processes are complete.
+
+        Args:
+            start: called once if there is anything to predict.
+
+        Raises:
+            StoppedError: a stop was requested.
+        """
+        run, index, done = self._task.run, self._task.index, self._partial_results.done()
+        block_count = -(-self._total // BLOCK)
+        # in turn, not in halves: all processes come to the end of the index at about the same time
+        missing = [block for block in range(run.rank, block_count, run.world_size) if block not in done]
+        images_before = self._count_images(done)
+        if run.is_main:
+            self._partial_results.remove_others()
+            if images_before:
+                logger.info("%d of %d images were %s before, resuming with the rest", images_before, self._total,
+                            self._verb)  # fmt: skip
+        with PredictionProgress(run, self._verb, self._total, images_before) as progress:
+            if missing:
+                hooks, make_row = start()
+                spans = [(block * BLOCK, min((block + 1) * BLOCK, self._total)) for block in missing]
+                # one stream over all blocks, so that the next block is read while this one is predicted
+                images = self._task.predict_images(
+                    (entry for first, last in spans for entry in index.entries(first, last)), hooks, self._task.tiling
+                )
+                for block, (first, last) in zip(missing, spans):
+                    rows: list[Row] = []
+                    done_before = self._count_images(self._partial_results.done()) if run.is_main else 0
+                    # entries first: when they end, zip must not have taken an image of the next block
+                    for entry, image in zip(index.entries(first, last), images):
+                        rows.append({"error": str(image.error)} if image.error else make_row(entry, image))
+                        progress.update(done_before + len(rows))
+                    self._partial_results.add(block, rows)
+            self._gather(block_count, progress)
+        self.figures = progress.figures()
+
+    def rows(self) -> Iterator[tuple[int, IndexEntry, Row]]:
+        """Yield number, candidate and row of all candidates, in the order of the index; counts the unreadable ones.
+
+        Raises:
+            DatasetError: at the end, if not one image could be read.
+        """
+        unreadable = 0
+        numbers = iter(range(self._total))
+        entries = self._task.index.entries(0, self._total)
+        for _, rows in self._partial_results.in_order():
+            for row, number, entry in zip(rows, numbers, entries):  # rows first: their end must not cost a number
+                if "error" in row:
+                    unreadable += 1
+                    self._task.issues.add(UNREADABLE_IMAGE, row["error"])
+                yield number, entry, row
+        if unreadable == self._total:
+            raise DatasetError(
+                f"{self._task.run.task.candidate_index}: none of its {self._total} images can be read,"
+                f" {self._task.issues.summary_lines()[-1]}; check the mounted folders"
+            )
+
+    def _gather(self, block_count: int, progress: PredictionProgress) -> None:
+        """Wait in the main process until the blocks of all processes are in its folder."""
+        run = self._task.run
+        if run.is_multi_node:
+            from .gather_results import gather_blocks  # imports torch, which a task with nothing left to do avoids
+
+            gather_blocks(self._partial_results)
+        # through the folder only: on one machine, no process group is needed
+        while run.is_main and len(self._partial_results.done()) < block_count:
+            if run.stop.requested():
+                raise StoppedError("stopped on request before all images were processed; start the task again")
+            progress.update(self._count_images(self._partial_results.done()))
+            time.sleep(_POLL_S)
+
+    def _count_images(self, blocks: set[int]) -> int:
+        """Only the last block may hold fewer than BLOCK."""
+        last = (self._total - 1) // BLOCK
+        missing = (last + 1) * BLOCK - self._total
+        return len(blocks) * BLOCK - (missing if last in blocks else 0)
+
+
+def fingerprint(task: PredictionTask, kind: str) -> str:
+    """Return a hex digest of all that decides the rows: those of another fingerprint are not of this task."""
+    run = task.run
+    keys: type[InferSettings] = MiningSettings if run.task.run_mining else InferSettings
+    settings = values_where(read_settings(keys, run.task.config), lambda effects: effects.affects_predictions)
+    package = task.package
+    decisive = {
+        "kind": kind, "settings": settings, "options": dict(task.options.values),
+        "engine": run.engine_name, "class_names": run.task.class_names,
+        "gpu": run.task.gpu_ids != (), "version": describe_version(), "index": task.index.digest,
+        # the bytes, not the paths: the platform unpacks the same model into another folder for every task
+        "model": [_digest(path) for path in (package.weights, package.config) if path is not None],
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def reuses_predictions(run: TaskRun[Any]) -> bool:
+    """Return whether mining predicts every image in a task that infers as well: then one forward pass is enough."""
+    if not (run.task.run_mining and run.task.run_infer):
+        return False
+    return MINING_ALGORITHMS[read_settings(MiningSettings, run.task.config).mining_algorithm].needs_images
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); give the file of a trained model") from error
+
+
+class PredictionProgress:
+    """A context around the prediction; counts how many images are done, by all processes together."""
+
+    def __init__(self, run: TaskRun[Any], verb: str, total: int, done_before: int) -> None:
+        self._run = run
+        self._verb = verb
+        self._total = total
+        self._done = self._done_before = done_before
+
+    def __enter__(self) -> PredictionProgress:
+        self._start_s = self._last_line_s = time.monotonic()
+        # a bar for a person at a terminal, lines for a log
+        is_watched = self._run.is_main and sys.stdout.isatty()
+        self._bar = tqdm(total=self._total, initial=self._done, unit="image", disable=not is_watched)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._seconds = time.monotonic() - self._start_s
+        self._bar.close()
+
+    def update(self, done: int) -> None:
+        """Set how many images are done; fewer than before changes nothing."""
+        # images of a block in work are counted before it is on disk: the next count of the disk may be lower
+        if not self._run.is_main or done <= self._done:
+            return
+        self._bar.update(done - self._done)
+        self._done = done
+        self._run.monitor.report(0.99 * done / self._total)  # the rest is writing
+        now_s = time.monotonic()
+        if now_s - self._last_line_s >= _SECONDS_BETWEEN_LINES:
+            self._last_line_s = now_s
+            rate = (done - self._done_before) / (now_s - self._start_s)
+            logger.info("%s %d of %d images, %.2f images/s, %.0f min left", self._verb, done, self._total, rate,
+                        (self._total - done) / rate / 60)  # fmt: skip
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures for the summary; `images_per_second` is None where nothing was left to predict."""
+        predicted = self._total - self._done_before
+        rate = predicted / self._seconds if predicted else None
+        if self._run.is_main:
+            speed = f"{rate:.2f} images/s" if rate else "all of them had been predicted before"
+            logger.info("%s %d images in %.1f s, %s", self._verb, self._total, self._seconds, speed)
+        return {"images": self._total, "seconds": self._seconds, "images_per_second": rate}

@@ -1,0 +1,77 @@
+"""Check how well the anchors of a configuration fit the boxes of the training set; with `anchors: auto`, fit them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from .. import distributed
+from ..config.engine_config import AnyConfig, EngineConfig
+from ..dataset.coco_json import CocoDataset
+from ..retinanet.anchor_fit import Lists, fit_anchors, missed_share, resized_wh
+from .job import TrainJob
+
+logger = logging.getLogger(__name__)
+
+SIZES, RATIOS = "MODEL.ANCHOR_GENERATOR.SIZES", "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS"
+_MANY_MISSED = 0.05  # share of boxes from which on the log recommends to fit the anchors
+
+
+def with_checked_anchors(job: TrainJob, cfg: AnyConfig, train_set: CocoDataset) -> AnyConfig:
+    """Log the share of boxes that have no anchor with IoU >= 0.5; with `anchors: auto`, fit the anchors first.
+
+    Called in every process: all compute the same anchors.
+    """
+    if cfg["MODEL.ANCHOR_GENERATOR.NAME"] != "DefaultAnchorGenerator":  # e.g. rotated ones, which only detectron2 has
+        return cfg
+    boxes_wh = _training_wh(cfg, train_set)
+    sizes, ratios = _per_level(cfg[SIZES]), _per_level(cfg[RATIOS])
+    if job.settings.anchors and _may_fit(job):
+        fit = fit_anchors(boxes_wh, sizes, ratios, seed=job.settings.seed)
+        logger.info(
+            "anchors: auto: %.2f %% of training boxes have no anchor with IoU >= 0.5, %.2f %% before; mean IoU %.3f,"
+            " %.3f before; sizes %s, aspect ratios %s", 100 * fit.missed, 100 * fit.missed_before, fit.iou,
+            fit.iou_before, fit.sizes, fit.aspect_ratios,
+        )  # fmt: skip
+        _report(job, {"share_of_boxes_not_reached": fit.missed, "share_before_fitting": fit.missed_before})
+        return cfg.merged({SIZES: fit.sizes, RATIOS: fit.aspect_ratios}, "anchors: auto")
+    missed = missed_share(boxes_wh, sizes, ratios)
+    hint = "; anchors: auto fits them" if missed > _MANY_MISSED and not job.settings.anchors else ""
+    logger.info("%.2f %% of training boxes have no anchor with IoU >= 0.5%s", 100 * missed, hint)
+    _report(job, {"share_of_boxes_not_reached": missed})
+    return cfg
+
+
+def _report(job: TrainJob, shares: dict[str, float]) -> None:
+    if distributed.rank() == 0:
+        job.on_anchors({name: round(share, 4) for name, share in shares.items()})
+
+
+def _may_fit(job: TrainJob) -> bool:
+    # pretrained weights would have to learn other anchors again, and args_options wins over every setting
+    obstacle = "the pretrained model brings its own anchors" if job.pretrained is not None else ""
+    for key in (SIZES, RATIOS):
+        if key in job.overrides:
+            obstacle = f"args_options sets {key}"
+    if obstacle and distributed.rank() == 0:
+        logger.warning("anchors: auto has no effect: %s", obstacle)
+    return not obstacle
+
+
+def _training_wh(cfg: EngineConfig, dataset: CocoDataset) -> np.ndarray:
+    """Return (M, 2) widths and heights of the M boxes of a set at the middle one of the training sizes."""
+    short_edges = sorted(cfg["INPUT.MIN_SIZE_TRAIN"])
+    short_edge = int(short_edges[len(short_edges) // 2])
+    if cfg["INPUT.MIN_SIZE_TRAIN_SAMPLING"] == "range":
+        short_edge = (short_edges[0] + short_edges[-1]) // 2
+    hw_of_boxes = np.repeat(dataset.image_hw, np.diff(dataset.box_starts), axis=0)  # (N, 2) -> (M, 2)
+    return resized_wh(dataset.boxes_xyxy, hw_of_boxes, short_edge, cfg["INPUT.MAX_SIZE_TRAIN"])
+
+
+def _per_level(values: Any) -> Lists:
+    """Return one list per level, or a single one for all; detectron2 accepts it without its outer list too."""
+    if values and not isinstance(values[0], (list, tuple)):
+        values = [values]
+    return [[float(value) for value in level] for level in values]

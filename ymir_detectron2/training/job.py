@@ -1,0 +1,68 @@
+"""The interface between a training and the task that starts it: the job, the stages that it saves, its summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple
+
+from ..config.settings import TrainSettings
+from ..contract.model_package import ModelPackage
+from ..evaluation.loss_curve import LossCurve
+from ..evaluation.metrics import Evaluation
+
+
+class StageWeights(NamedTuple):
+    """A stage that an engine has written: weights, their evaluation, the losses so far."""
+
+    name: str
+    files: tuple[str, ...]
+    """Names in `TrainJob.models_dir`."""
+    evaluation: Evaluation | None
+    """Of exactly these weights; None if there was no time for one."""
+    score: float
+    """The value of `best_metric`, in [0, 1]; 0 without an evaluation."""
+    training_losses: Mapping[str, LossCurve]
+    """Of the run so far."""
+    validation_losses: Mapping[str, LossCurve]
+    """Of the weights of each evaluation; {} if the engine does not compute them."""
+
+
+class TrainSummary(NamedTuple):
+    """Summary of a finished training."""
+
+    steps: int
+    seconds_per_step: float
+    """Median over the run, without evaluations."""
+    device: str
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Everything that a training needs; the engine opens nothing else."""
+
+    train_json: Path
+    val_json: Path
+    class_names: tuple[str, ...]
+    settings: TrainSettings
+    config_file: Path
+    overrides: Mapping[str, Any]
+    """KEY VALUE pairs of args_options, which win over every other source."""
+    pretrained: ModelPackage | None
+    weights_folders: tuple[Path, ...]
+    """Folders that are searched for `detectron2://` files, in this order."""
+    gpu_ids: tuple[int, ...] | None
+    models_dir: Path
+    tensorboard_dir: Path
+    resume_dir: Path
+    """Folder of the checkpoints of an unfinished training."""
+    must_resume: bool
+    """Whether a checkpoint of another training is an error (`--resume`); else this one starts from step 1."""
+    on_progress: Callable[[float], None]
+    on_stage: Callable[[StageWeights], Mapping[str, bytes]]
+    """Called after the files of a stage are written, in rank 0 only; returns plots as PNGs, by name."""
+    on_anchors: Callable[[Mapping[str, Any]], None]
+    """Called with the anchor figures for the dataset report, in rank 0 only."""
+    on_resume: Callable[[], None]
+    """Called when the training resumes from a checkpoint, in rank 0 only."""
+    stop_requested: Callable[[], bool]
