@@ -8,7 +8,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ if str(PROJECT_DIR) not in sys.path:  # `pytest` puts only this folder there, `p
     sys.path.insert(0, str(PROJECT_DIR))
 
 from tests.platform_reader import read_training_result, unpack_model  # noqa: E402
-from tests.running import TINY_CONFIG, Outcome, run_start  # noqa: E402
+from tests.running import TINY_CONFIG, Outcome, kill_what_still_runs, run_start  # noqa: E402
 from ymir_detectron2.tools.annotation_writer import LabelledBox  # noqa: E402
 from ymir_detectron2.tools.task_folder import AnnotatedImage, write_task_folder  # noqa: E402
 
@@ -53,6 +53,12 @@ class Drawn:
 
     train: tuple[AnnotatedImage, ...]
     val: tuple[AnnotatedImage, ...]
+
+
+@pytest.fixture(autouse=True)
+def no_run_outlives_its_test() -> Iterator[None]:
+    yield
+    kill_what_still_runs()
 
 
 @pytest.fixture(scope="session")

@@ -99,9 +99,7 @@ def read_env(path: Path, release: str = "2.5.0") -> dict[str, Any]:
     output_keys = _OUTPUT_KEYS | ({"executor_log_file"} if _since(release, "1.3.0dev") else set())
     for section, keys in (("input", _INPUT_KEYS), ("output", output_keys)):
         _require(set(env[section]) == keys, f"env.yaml, {section} has the keys {sorted(keys)}")
-    _require(
-        env["run_training"] != (env["run_mining"] or env["run_infer"]), "a task is training, or mining or infer"
-    )
+    _require(env["run_training"] != (env["run_mining"] or env["run_infer"]), "a task is training, or mining or infer")
     training_keys = [env["input"][key] for key in ("training_index_file", "val_index_file")]
     _require(all(training_keys) == env["run_training"], "training has a training and a validation index, others none")
     _require(bool(env["input"]["candidate_index_file"]) != env["run_training"], "only mining and infer have candidates")
@@ -125,7 +123,7 @@ def read_template(path: Path) -> dict[str, Any]:
 
 
 def read_manifest(path: Path, release: str = "2.5.0") -> int:
-    """Read manifest.yaml for an image whose templates lie flat in /img-man; return the object type."""
+    """Read manifest.yaml for an image whose templates are directly in /img-man; return the object type."""
     if not _since(release, "2.1.0") or not path.exists():
         return 2
     object_type = _load_yaml_mapping(path).get("object_type", 2)
@@ -294,7 +292,7 @@ def _find_files(stage: str, names: Any, models_dir: Path, release: str) -> dict[
     folders = [models_dir / stage, models_dir] if _since(release, "1.3.0dev") else [models_dir]
     paths: dict[str, Path] = {}
     for name in names:
-        _require(isinstance(name, str) and name, f"stage {stage}: {name!r} is no file name")
+        _require(isinstance(name, str) and name, f"stage {stage}: {name!r} is not a file name")
         _require(not Path(name).is_absolute(), f"stage {stage}: {name} must be relative to /out/models")
         _require(Path(name).name not in _NAMES_OF_THE_PLATFORM, f"{name} is a name that the platform writes itself")
         base = Path(name).name if release == "1.1.0" else name
@@ -422,7 +420,7 @@ def read_infer_result(
     for key, entry in detection.items():
         name = Path(key).name
         _require(name == key or _since(release, "2.1.0"), f"{key} must be a base name in release {release}")
-        _require(name in names, f"{key} is no candidate")
+        _require(name in names, f"{key} is not a candidate")
         boxes = [_read_box(box, release) for box in _box_list(entry, key, release)]
         kept = [box for box in boxes if box and _same_name(box.class_name, class_names, release)]
         if not _since(release, "2.1.0"):
@@ -442,7 +440,7 @@ def _load_detection(path: Path) -> dict[str, Any]:
 
 
 def _refuse_constant(word: str) -> None:
-    raise PlatformRefusal(f"{word} is no JSON and breaks the page that shows the boxes")
+    raise PlatformRefusal(f"{word} is not JSON and breaks the page that shows the boxes")
 
 
 def _box_list(entry: Any, key: str, release: str) -> list[Any]:

@@ -30,7 +30,6 @@ TIMEOUT_S = 300.0
 _POLL_S = 0.01
 _TIMESTAMP = re.compile(r"\[\d{4}-\d\d-\d\d [\d:,]+\]")
 
-
 Process = Union["subprocess.Popen[bytes]", ForkedProcess]
 
 
@@ -74,7 +73,7 @@ class Outcome:
         assert "Traceback" not in self.output, self.output
 
     def require_failure(self, code: int, *words: str) -> None:
-        """Exit status 1, the code beside state 2, and a last line that holds the words."""
+        """Exit status 1, the code next to state 2, and a last line that contains the words."""
         assert self.status == 1, self.output
         self.require_readable_progress()
         assert self.last_line.startswith(f"ERROR {code}: "), self.output[-3000:]
@@ -92,11 +91,8 @@ class Outcome:
 
     def losses(self) -> list[str]:
         """The log's lines about steps, without time of day and duration."""
-        found = []
-        for line in self.lines:
-            if ": step " in line and "loss" in line:
-                found.append(re.sub(r"[\d.]+ s/step.*", "", _TIMESTAMP.sub("", line)))
-        return found
+        steps = [line for line in self.lines if ": step " in line and "loss" in line]
+        return [re.sub(r"[\d.]+ s/step.*", "", _TIMESTAMP.sub("", line)) for line in steps]
 
 
 class Running:
@@ -115,14 +111,15 @@ class Running:
         self._texts: list[str] = []
         self._cpu_seconds_to_monitor: float | None = None
         self.process = start(self._log)
+        _started.append(self)
 
     @property
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for(self, happened: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> None:
-        """Poll until something has happened; fail when the run ends or the time is up before that."""
-        deadline_s = time.monotonic() + timeout_s
+    def wait_for(self, happened: Callable[[], Any]) -> None:
+        """Poll until something has happened; fail when the run ends before that, or seems to hang."""
+        deadline_s = time.monotonic() + TIMEOUT_S
         while not happened():
             self._poll_monitor()
             assert self.process.poll() is None, f"the run ended too early:\n{self.output}"
@@ -132,9 +129,9 @@ class Running:
     def wait_for_text(self, text: str) -> None:
         self.wait_for(lambda: text in self.output)
 
-    def finish(self, timeout_s: float = TIMEOUT_S) -> Outcome:
+    def finish(self) -> Outcome:
         """Wait for the end of the run, and return what it left behind."""
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + TIMEOUT_S
         while self.process.poll() is None:
             self._poll_monitor()
             self._check_time(deadline_s)
@@ -174,6 +171,17 @@ class Running:
             self._cpu_seconds_to_monitor = cpu_seconds(self.process.pid)
         if not self._texts or text != self._texts[-1]:
             self._texts.append(text)
+
+
+_started: list[Running] = []
+
+
+def kill_what_still_runs() -> None:
+    """End what a test that failed has left: some trainings would run for hours."""
+    while _started:
+        running = _started.pop()
+        if running.process.poll() is None:
+            running.kill()
 
 
 # --- as the container starts them: a new interpreter for every process ------------------------------------------
@@ -240,7 +248,7 @@ def start_warm(
 
 
 def launcher_variables(rank: int, world_size: int, port: int) -> dict[str, str]:
-    """Return what torch's launcher tells each of several processes on one machine, which meet at a free port."""
+    """Return the variables that torch's launcher sets for each process of one machine; they meet at a free port."""
     numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}
     return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **{name: str(n) for name, n in numbers.items()}}
 
@@ -311,10 +319,10 @@ def _stat(pid: int) -> list[str]:
 def descendants(pid: int) -> list[int]:
     """Children, their children, and so on, nearest first."""
     parents = dict(_parents())
-    found = [pid]
-    for candidate in found:
-        found.extend(child for child, parent in parents.items() if parent == candidate)
-    return found[1:]
+    family = [pid]
+    for member in family:  # grows as it is iterated
+        family.extend(child for child, parent in parents.items() if parent == member)
+    return family[1:]
 
 
 def _parents() -> Iterable[tuple[int, int]]:

@@ -30,7 +30,7 @@ _PACKAGES = (
     "torch", "torchvision", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "cv2", "pycocotools.cocoeval",
     "ymir_exc.env",
 )  # fmt: skip
-# numbers depend on the number of threads; with one there is no pool of threads, of which a fork has none
+# one: sums depend on the number of threads, and a pool of threads does not survive a fork
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 _POLL_S = 0.01
 
@@ -42,7 +42,7 @@ class ForkedProcess:
         self.pid = pid
         self.returncode: int | None = None
         self.peak_memory_bytes: int | None = None
-        """With what it shares with the process that forked it; None while it runs."""
+        """Including what it shares with the process that forked it; None while it runs."""
         self._warm = warm
 
     def poll(self) -> int | None:
@@ -79,7 +79,7 @@ class WarmProcess:
         Args:
             environment: variables on top of this process's own; too late for those that torch reads at its import.
             folder: the working directory.
-            log: the file that gets standard output and standard error, behind what it holds.
+            log: the file to which standard output and standard error are appended.
         """
         pid = self.request(
             {
@@ -104,17 +104,17 @@ class WarmProcess:
 
 @functools.lru_cache(maxsize=None)
 def warm_process() -> WarmProcess:
-    """The one of this process, started when the first test needs it."""
+    """Return the one of this process, started when the first test needs it."""
     return WarmProcess()
 
 
 def serve(requests: Iterable[str], answers: IO[str]) -> None:
-    """Answer until there are no more requests. Returns in no fork: their script ends the interpreter."""
+    """Answer until there are no more requests. Does not return in a fork, whose script ends the interpreter."""
     for package in _PACKAGES:
         importlib.import_module(package)
     gc.collect()
-    gc.freeze()  # else each fork copies all of this memory when its own collector, at the end, visits every object
-    # of several threads a fork has one, and what the others held it waits for in vain
+    gc.freeze()  # else the garbage collector of each fork visits all these objects, which copies their memory
+    # a fork has only the thread that forked, and would wait for ever for a lock that another one held
     assert len(list(Path("/proc/self/task").iterdir())) == 1
     for line in requests:
         request = json.loads(line)
@@ -135,7 +135,7 @@ def _end_of(pid: int) -> tuple[int, int] | None:
 
 
 def _run(script: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str, log: str) -> None:
-    """Take on everything by which a script can tell how it was started, and run it to the end of the interpreter."""
+    """Run a script from its own session, streams, variables and folder to the end of the interpreter."""
     os.setsid()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak memory to what is in use now, see proc(5)
     for path, flags, numbers in [(os.devnull, os.O_RDONLY, [0]), (log, os.O_WRONLY | os.O_APPEND, [1, 2])]:

@@ -308,9 +308,7 @@ def test_sizes_and_boxes_are_those_of_the_upright_image(ymir_tree: MakeTree):
 
 @pytest.mark.parametrize("release", ["1.1.0", "1.2.1dev", "2.0.0", "2.5.0"])
 @pytest.mark.parametrize("annotation_format", ["ark", "voc"])
-def test_every_release_gives_the_same_dataset(
-    ymir_tree: MakeTree, release: str, annotation_format: str
-):
+def test_every_release_gives_the_same_dataset(ymir_tree: MakeTree, release: str, annotation_format: str):
     tree = ymir_tree(release=release, annotation_format=annotation_format)
     report = convert(tree)
     assert report["training"] == {

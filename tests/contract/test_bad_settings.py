@@ -188,7 +188,7 @@ def test_gpu_that_is_not_there(ymir_tree: MakeTree):
 
 @pytest.mark.slow
 def test_the_reason_of_one_process_of_several_is_the_last_line(ymir_tree: MakeTree):
-    """torch's launcher has a traceback of its own to tell, which must not be what the user sees."""
+    """torch's launcher prints a traceback as well, which must not be what the user sees."""
     outcome = run_start(ymir_tree(gpu_id="8,9").env_file)
     assert outcome.status == 1
     outcome.require_readable_progress()

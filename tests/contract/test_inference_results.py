@@ -41,9 +41,7 @@ def mined(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn, trained: Train
     root = tmp_path_factory.mktemp("mined")
     images = [image.path for image in (*drawn.train, *drawn.val)]
     config = {"conf_threshold": "0.005", "batch_size": 4}
-    env_file = write_task_folder(
-        root, task="mining+infer", class_names=CLASS_NAMES, candidates=images, config=config
-    )
+    env_file = write_task_folder(root, task="mining+infer", class_names=CLASS_NAMES, candidates=images, config=config)
     tree = Tree(root, env_file)
     add_odd_candidates(tree)
     trained.give_to(tree)
@@ -121,10 +119,10 @@ def test_the_batch_size_changes_nothing(mined: tuple[Tree, Outcome], ymir_tree: 
     """
     _, outcome = mined
     form = {"batch_size": 1, "conf_threshold": 0.9, "args_options": "MODEL.RETINANET.SCORE_THRESH_TEST 0.005"}
-    alone = ymir_tree("infer", folder="infer alone", config=form)
-    add_odd_candidates(alone)
-    trained.give_to(alone)
-    second = start_warm("ymir_infer.py", alone.env_file).finish()
+    tree = ymir_tree("infer", folder="with blanks", config=form)
+    add_odd_candidates(tree)
+    trained.give_to(tree)
+    second = start_warm("ymir_infer.py", tree.env_file).finish()
     second.require_success()
     expected, pred = (boxes_by_image(run) for run in (outcome, second))
     assert list(pred) == list(expected)

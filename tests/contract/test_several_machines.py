@@ -40,11 +40,11 @@ def test_two_machines_predict_together_and_only_the_first_writes(ymir_tree: Make
     """Each has its own /out: the second one sends its predictions."""
     place = f"tcp://127.0.0.1:{free_port()}"
     options = ["", *(f"--num-machines 2 --machine-rank {rank} --dist-url {place}" for rank in (0, 1))]
-    alone, first, second = (
+    single, first, second = (
         ymir_tree("mining+infer", folder=f"machine{number}", config={"precision": "fp32", "args_options": text})
         for number, text in enumerate(options)
     )
-    for tree in (alone, first, second):
+    for tree in (single, first, second):
         trained.give_to(tree)
         # links: enough candidates for several blocks of work, of which there are nine files
         lines = []
@@ -54,13 +54,13 @@ def test_two_machines_predict_together_and_only_the_first_writes(ymir_tree: Make
             link.symlink_to(tree.real(tree.candidates()[number % 9]))
             lines.append(f"/in/assets/many/{link.name}")
         tree.write_index("candidate", lines)
-    start_script("start.py", alone.env_file).finish().require_success()
+    start_script("start.py", single.env_file).finish().require_success()
     for outcome in [run.finish() for run in [start_script("start.py", tree.env_file) for tree in (first, second)]]:
         assert outcome.status == 0, outcome.output
         outcome.require_readable_progress()
     assert len(read_mining_result(first.out_dir / "result.tsv", first.candidates())) == 3 * 32 + 5
     for name in ("result.tsv", "infer-result.json"):
-        assert (first.out_dir / name).read_bytes() == (alone.out_dir / name).read_bytes()
+        assert (first.out_dir / name).read_bytes() == (single.out_dir / name).read_bytes()
         assert not (second.out_dir / name).exists()
     for tree in (first, second):
         assert not (tree.out_dir / ".unfinished").exists()

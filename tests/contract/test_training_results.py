@@ -88,9 +88,7 @@ def test_release_1_1_gets_one_flat_model_and_the_same_images_give_the_same_numbe
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
-def test_training_goes_on_from_a_packed_model_and_args_options_win_over_the_form(
-    ymir_tree: MakeTree, trained: Trained
-):
+def test_training_goes_on_from_a_packed_model_and_args_options_win_over_the_form(ymir_tree: MakeTree, trained: Trained):
     form = {
         "max_iter": 50, "learning_rate": 5, "batch_size": 7, "eval_period": 1,
         "args_options": "SOLVER.MAX_ITER 3 SOLVER.BASE_LR 0.02 SOLVER.IMS_PER_BATCH 3 TEST.EVAL_PERIOD 0",

@@ -26,7 +26,7 @@ def test_killed_and_started_again_it_resumes_with_step_schedule_and_stages(ymir_
     folder = tree.out_dir / ".unfinished" / "training"
     running.wait_for(lambda: any(path.name >= "step_0000012" for path in folder.glob("step_*.pth")))
     running.signal_children(signal.SIGKILL)
-    running.finish(30)
+    running.finish()
     (tree.out_dir / "monitor.txt").unlink()
     outcome = run_start(tree.env_file)
     outcome.require_success()

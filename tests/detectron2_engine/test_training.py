@@ -105,7 +105,7 @@ def test_sigterm_packs_the_steps_since_the_last_stage(ymir_tree: MakeTree):
     running = start_script("start.py", tree.env_file)
     running.wait_for_text("step 1/")
     running.process.send_signal(signal.SIGTERM)
-    outcome = running.finish(30)
+    outcome = running.finish()
     outcome.require_failure(160004, "stopped")
     packed = read_training_result(tree.out_dir / "models", "2.5.0")
     assert len(packed.stages) == 1

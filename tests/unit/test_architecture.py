@@ -1,4 +1,4 @@
-"""Arrows run one way: scripts, tasks, engines, contract, errors. Read from the imports themselves."""
+"""Imports go one way: scripts, tasks, engines, contract, errors. Read from the source files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCES = sorted(PACKAGE_DIR.rglob("*.py")) + [PROJECT_DIR / name for name in SC
 HEAVY = {"torch", "torchvision", "detectron2", "numpy", "cv2", "PIL", "pycocotools", "matplotlib", "scipy"}
 
 MAY_IMPORT: dict[str, set[str]] = {
-    # the ground floor: what every room may stand on
+    # the ground floor: what every room may import
     "errors": set(),
     "box_geometry": set(),
     "stop_signal": set(),
@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "scripts": {"errors", "config", "contract", "entrypoint", "launch", "tasks"},
 }  # fmt: skip
-"""Room -> rooms that it may import from. A room stands below all that may import it: no two may import each other."""
+"""Room -> rooms that it may import from. No two rooms may import each other, directly or through others."""
 
 
 def imports(file: Path) -> Iterator[tuple[str, bool]]:
@@ -113,7 +113,7 @@ def test_no_permission_is_unused():
     assert used == MAY_IMPORT
 
 
-def test_no_room_stands_above_itself():
+def test_rooms_do_not_import_each_other_in_a_circle():
     done: set[str] = set()
     while len(done) < len(MAY_IMPORT):
         free = {room for room, below in MAY_IMPORT.items() if room not in done and below <= done}
@@ -157,7 +157,7 @@ def test_only_the_contract_knows_where_in_and_out_are():
 
 
 def _documentation(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Texts that stand alone: docstrings of modules, classes, functions and fields."""
+    """Docstrings of modules, classes, functions and fields."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value
@@ -165,14 +165,14 @@ def _documentation(tree: ast.AST) -> Iterator[ast.Constant]:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_starts_without_torch(script: str):
-    """What is wrong with the files is said within a second; torch takes several. The parent does without numpy."""
+    """Errors in the files are reported within a second; torch takes several to import. The parent needs no numpy."""
     forbidden = HEAVY if script == "start.py" else {"torch", "torchvision", "detectron2"}
     code = f"import runpy, sys; runpy.run_path({script!r}, run_name='imported'); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=True)
     assert not forbidden & {name.split(".")[0] for name in found.stdout.split()}
 
 
-def test_no_file_imports_itself_in_a_circle():
+def test_files_do_not_import_each_other_in_a_circle():
     graph = {}
     names = {".".join(file.relative_to(PROJECT_DIR).with_suffix("").parts): file for file in SOURCES}
     for name, file in names.items():

@@ -333,8 +333,8 @@ def test_key_with_folders_is_refused_before_2_1_and_shortened_since(tmp_path: Pa
         judge(path, "2.0.2")
 
 
-def test_key_that_is_no_candidate_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlatformRefusal, match="no candidate"):
+def test_key_that_is_not_a_candidate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlatformRefusal, match="not a candidate"):
         judge(write_detection(tmp_path, {"boxes": []}, "2aa.jpg"))
 
 
