@@ -90,9 +90,11 @@ def onednn_has_bf16() -> bool:
 
     Without them `torch.mkldnn_convolution` raises, and autocast takes native kernels that are slower than fp32.
     """
-    # torch before 2.0, and builds without oneDNN, do not have the question
-    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return True if ask is None else bool(ask())
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        # torch before 2.0, and builds without oneDNN, lack the operator: torch 1.10 says so with a RuntimeError
+        return True
 
 
 def describe_device(device: torch.device) -> str:
