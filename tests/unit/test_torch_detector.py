@@ -54,5 +54,8 @@ def test_without_a_compiler_there_is_a_warning(monkeypatch: pytest.MonkeyPatch, 
     plain = detector(fix_kernels=False)
     with caplog.at_level(logging.WARNING):
         plain.compile()
-    assert "compile: there is no C++ compiler (g++) here; going on without" in caplog.text
+    reason = "there is no C++ compiler (g++) here"
+    if not hasattr(torch, "compile"):
+        reason = f"torch {torch.__version__} has no compiler, it came with 2.0"
+    assert [record.getMessage() for record in caplog.records] == [f"compile: {reason}; going on without"]
     assert len(plain.detect([np.zeros((64, 64, 3), dtype=np.uint8)])[0]) > 0
