@@ -1,10 +1,9 @@
 # The two commands of README.md, and what CI calls. Everything is installed into .venv; nothing outside it is touched.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-PYTHON38 ?= python3.8
+PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-slow test-all check test-image test-py38 bench readme clean
+.PHONY: demo test test-slow test-all check test-image test-py38 bench fuzz readme clean
 
 demo: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.demo --out demo
@@ -23,11 +22,11 @@ check: $(VENV)/ready
 	$(RUN) -m mypy
 	$(VENV)/bin/hadolint Dockerfile
 
-# needs root where no Docker engine runs yet: it then installs Debian's and starts it
+# both flavours; needs root where no Docker engine runs yet: it then installs Debian's and starts it
 test-image: $(VENV)/ready
 	docker/test-image $(RUN)
 
-# the pins of the CUDA 11.1 image: make test-py38 PYTHON38=/path/to/python3.8
+# all tests with the pins of the CUDA 11.1 image; a Python 3.8 is searched for, or named: PYTHON38=/path/to/python3.8
 test-py38: .venv38/ready
 	.venv38/bin/python -m pytest -n 2 --dist loadfile
 
@@ -35,6 +34,11 @@ test-py38: .venv38/ready
 BENCHMARKS := dataset_conversion inference_speed where_time_goes mining_speed candidates_memory training_speed
 bench: $(VENV)/ready
 	set -e; for name in $(BENCHMARKS); do $(RUN) -m benchmarks.$$name $(if $(QUICK),--quick); done
+
+# random files for every reader of what others wrote; crashes, hangs and unexpected errors count (docs/security.md)
+MINUTES ?= 10
+fuzz: $(VENV)/ready
+	$(RUN) -m fuzz --minutes $(MINUTES)
 
 # what is made from config/settings.py: the tables of README.md and the templates of the web form
 readme: $(VENV)/ready
@@ -48,7 +52,7 @@ $(VENV)/ready: requirements/current.txt requirements/dev.txt
 	touch $@
 
 .venv38/ready: requirements/test-py38.txt requirements/py38.txt
-	$(PYTHON38) -m venv .venv38
+	python38=$$(tests/find-python3.8) && "$$python38" -m venv .venv38
 	.venv38/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/test-py38.txt
 	touch $@
 

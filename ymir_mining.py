@@ -1,10 +1,26 @@
 """Score the candidate images by how informative their labels would be: the mining script of a task."""
 
 import sys
+from typing import Any
 
-from ymir_detectron2.config.settings import MiningSettings
-from ymir_detectron2.tasks.mine import mine
-from ymir_detectron2.tasks.script import run_script
+from ymir_detectron2.supervision import die_with_supervisor
+
+
+def main() -> int:
+    """Run the task; return the exit status."""
+    die_with_supervisor()  # before the imports, which take a second
+    from ymir_detectron2.tasks.script import run_script
+
+    return run_script("mining", load)
+
+
+def load() -> Any:
+    """Return the settings and the function of the task, which are imported only when a failure can be reported."""
+    from ymir_detectron2.config.settings import MiningSettings
+    from ymir_detectron2.tasks.mine import mine
+
+    return MiningSettings, mine
+
 
 if __name__ == "__main__":
-    sys.exit(run_script("mining", MiningSettings, mine))
+    sys.exit(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Sequence
@@ -15,14 +14,11 @@ import pytest
 import yaml
 from PIL import Image
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
-if str(PROJECT_DIR) not in sys.path:  # `pytest` puts only this folder there, `python -m pytest` the project
-    sys.path.insert(0, str(PROJECT_DIR))
-
-from tests.platform_reader import read_training_result, unpack_model  # noqa: E402
-from tests.running import TINY_CONFIG, Outcome, kill_what_still_runs, run_start  # noqa: E402
-from ymir_detectron2.tools.annotation_writer import LabelledBox  # noqa: E402
-from ymir_detectron2.tools.task_folder import AnnotatedImage, write_task_folder  # noqa: E402
+from tests.platform_reader import read_training_result, unpack_model
+from tests.running import TINY_CONFIG, Outcome, kill_what_still_runs, run_start
+from ymir_detectron2.engines import pillow_names  # noqa: F401, for tests that import detectron2 0.6 themselves
+from ymir_detectron2.tools.annotation_writer import LabelledBox
+from ymir_detectron2.tools.task_folder import AnnotatedImage, write_task_folder
 
 CLASS_NAMES = ("brick", "leaf", "sky")
 ENGINE = {"engine": "torch"}

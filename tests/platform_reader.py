@@ -11,6 +11,8 @@ import datetime
 import json
 import math
 import shutil
+import tarfile
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -131,6 +133,17 @@ def read_manifest(path: Path, release: str = "2.5.0") -> int:
         not isinstance(object_type, list), "object_type must be a number: as a list it moves or breaks the templates"
     )
     return int(_converted(int, object_type, "object_type must be a number"))
+
+
+def offers_live_code(img_man_dir: Path, release: str = "2.5.0") -> bool:
+    """Return whether the form asks for git_url, git_branch and code_config for an image with these files."""
+    if not _since(release, "2.0.0"):
+        return False
+    if not _since(release, "2.1.0"):
+        access = img_man_dir / "code-access.yaml"
+        return access.is_file() and isinstance(yaml.safe_load(access.read_text(encoding="utf-8")), dict)
+    manifest = img_man_dir / "manifest.yaml"
+    return bool(manifest.is_file() and _load_yaml_mapping(manifest).get("enable_livecode", False))
 
 
 # --- /out/monitor.txt ----------------------------------------------------------------------------------------------
@@ -362,6 +375,33 @@ def _stage_table(packed: PackedModel) -> dict[str, dict[str, Any]]:
         }
         for stage in packed.stages.values()
     }
+
+
+# --- a model package from elsewhere, imported on the page "Models" --------------------------------------------------
+
+_PACKAGE_VERSION = "2.0.0"  # of all releases that import packages with stages
+
+
+def import_model(package: Path, models_dir: Path, release: str = "2.5.0") -> tuple[list[str], dict[str, Any]]:
+    """Import a package, and unpack its best stage for a task.
+
+    Returns:
+        The value of `model_params_path` or `pretrained_model_params`, and ymir-info.yaml.
+    """
+    _require(_since(release, "2.0.0"), "packages with stages are imported since 2.0.0")
+    with tarfile.open(package, "r") as archive, tempfile.TemporaryDirectory() as folder:
+        archive.extractall(folder)  # noqa: S202 - as the platform does; the package is our own
+        info = _load_yaml_mapping(Path(folder, "ymir-info.yaml"))
+        _require(info.get("package_version") == _PACKAGE_VERSION, "package_version must be 2.0.0")
+        for key in ("executor_config", "task_context", "stages"):
+            _require(isinstance(info.get(key), dict) and info[key], f"ymir-info.yaml needs the mapping {key}")
+        _require(isinstance(info["executor_config"].get("class_names"), list), "executor_config needs class_names")
+        _require(info.get("object_type", 2) == 2, "object_type must be that of detection")
+        best = info.get("best_stage_name")
+        _require(best in info["stages"], "best_stage_name must be one of the stages")
+        stages = {name: _read_stage(name, entry, Path(folder), release) for name, entry in info["stages"].items()}
+        packed = PackedModel(stages, str(best))
+        return unpack_model(packed, models_dir, release, executor_config=info["executor_config"]), info
 
 
 # --- /out/result.tsv -----------------------------------------------------------------------------------------------

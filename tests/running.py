@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import yaml
 from tests.platform_reader import MonitorLine, check_progress, read_monitor
 from tests.warm_start import ForkedProcess, warm_process
 from ymir_detectron2.contract.task import load_task
+from ymir_detectron2.entrypoint import START_VARIABLE
 from ymir_detectron2.launch import Step, plan
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -76,6 +78,7 @@ class Outcome:
         """Exit status 1, the code next to state 2, and a last line that contains the words."""
         assert self.status == 1, self.output
         self.require_readable_progress()
+        assert self.lines.count(self.last_line) == 1, self.output[-3000:]
         assert self.last_line.startswith(f"ERROR {code}: "), self.output[-3000:]
         for word in words:
             assert word in self.last_line, f"{word!r} is not in the last line: {self.last_line}"
@@ -194,6 +197,7 @@ def start_script(
     environment: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
     folder: Path | None = None,
+    log_name: str = "log.txt",
 ) -> Running:
     """Start a script of the project on an env.yaml.
 
@@ -201,6 +205,7 @@ def start_script(
         environment: variables on top of this process's own.
         prefix: what comes before the script: another user's shell, torch's launcher.
         folder: where the script starts, and `out` is; None: the folder of the task.
+        log_name: of the file for its output.
     """
     root = folder or _task_folder(env_file)
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **(environment or {})}
@@ -212,7 +217,7 @@ def start_script(
                 command, stdout=output, stderr=subprocess.STDOUT, env=variables, cwd=str(root), start_new_session=True
             )
 
-    return Running(start, root)
+    return Running(start, root, log_name)
 
 
 def run_script(script: str, env_file: Path, **options: Any) -> Outcome:
@@ -253,16 +258,17 @@ def launcher_variables(rank: int, world_size: int, port: int) -> dict[str, str]:
     return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **{name: str(n) for name, n in numbers.items()}}
 
 
-def start_step(step: Step, env_file: Path) -> list[Running]:
+def start_step(step: Step, env_file: Path, start: str = "") -> list[Running]:
     """Start the processes of a step as start.py and torch's launcher would, the main process first."""
     progress = ["--progress", str(step.first), str(step.last)]
+    names_start = {START_VARIABLE: start or secrets.token_hex(8)}
     if step.processes == 1:
-        return [start_warm(step.script, env_file, *progress)]
+        return [start_warm(step.script, env_file, *progress, environment=names_start)]
     port = free_port()
     return [
         start_warm(
-            step.script, env_file, *progress, environment=launcher_variables(rank, step.processes, port),
-            log_name=f"log{rank}.txt",
+            step.script, env_file, *progress,
+            environment={**launcher_variables(rank, step.processes, port), **names_start}, log_name=f"log{rank}.txt",
         )
         for rank in range(step.processes)
     ]  # fmt: skip
@@ -277,8 +283,9 @@ def run_steps(env_file: Path) -> Outcome:
         The outcome of the last step, with the log and the progress of all.
     """
     outcomes: list[Outcome] = []
+    start = secrets.token_hex(8)
     for step in plan(load_task(env_file)):
-        outcomes += [running.finish() for running in start_step(step, env_file)]
+        outcomes += [running.finish() for running in start_step(step, env_file, start)]
         if any(outcome.status != 0 for outcome in outcomes):
             break
     return dataclasses.replace(
@@ -306,6 +313,14 @@ def cpu_seconds(pid: int) -> float | None:
     """What a process has used so far, with the children that it has waited for; None: it has ended."""
     fields = _stat(pid)
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if fields else None
+
+
+def wait_for_end(*pids: int) -> None:
+    """Wait until processes have ended that need not be children of this one; they may still be zombies."""
+    deadline_s = time.monotonic() + 60
+    while any(_stat(pid)[:1] not in ([], ["Z"]) for pid in pids):
+        assert time.monotonic() < deadline_s, f"still running: {[pid for pid in pids if _stat(pid)]}"
+        time.sleep(_POLL_S)
 
 
 def _stat(pid: int) -> list[str]:

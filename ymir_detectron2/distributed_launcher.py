@@ -2,7 +2,8 @@
 
     python -m ymir_detectron2.distributed_launcher --standalone --nproc_per_node 2 ymir_mining.py --env /in/env.yaml
 
-The arguments are those of `torch.distributed.run`. As for the scripts, the error goes to monitor.txt and to the log.
+The arguments are those of `torch.distributed.run`. The processes report their failures to this one, which reports the
+one that came first, as the scripts do: to monitor.txt, and to its own supervisor or the log.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
-from .contract.monitor import Monitor, read_monitor
+from .contract.monitor import Monitor
 from .contract.task import monitor_place
 from .entrypoint import argument_parser
+from .errors import ExecutorError, briefly
 from .failure import report_failure
-from .launch import exit_status_error
+from .launch import ChildError, exit_status_error
+from .supervision import FailureReport, ReportPipe, die_with_supervisor
 
 _CONSEQUENCE_S = 5.0  # processes that die later than this after the first one were ended by torch's launcher
 _SPECIFIC_CODES = 300_000  # codes from here on name the cause; below is 160004, a failure of any kind
@@ -25,43 +28,67 @@ _SPECIFIC_CODES = 300_000  # codes from here on name the cause; below is 160004,
 
 def main(argv: Sequence[str]) -> int:
     """Run the processes to their end; return 0 if all of them succeeded."""
+    die_with_supervisor()
+    task_arguments, _ = argument_parser("", add_help=False).parse_known_args(argv)
+    monitor = Monitor(*monitor_place(task_arguments.env))
+    try:
+        return _launch(argv, monitor)
+    except Exception as error:  # of torch itself
+        return report_failure(monitor, error)
+
+
+def _launch(argv: Sequence[str], monitor: Monitor) -> int:
     from torch.distributed import run as launcher  # takes seconds to import
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     arguments = launcher.parse_args(list(argv))
-    try:
-        launcher.run(arguments)
-    except ChildFailedError as error:
-        return _report(error.failures, arguments)
-    except SignalException as stop:  # torch has passed it on to the processes, and they report how they ended
-        print(f"the processes of {arguments.training_script} were stopped ({stop})", flush=True)
-        return 1
+    with ReportPipe() as pipe:
+        try:
+            with pipe.as_stdin():
+                launcher.run(arguments)
+        except ChildFailedError as error:
+            return _report(monitor, pipe.read(), list(error.failures.values()), arguments)
+        except SignalException as stop:  # torch has passed it on to the processes
+            print(f"the processes of {arguments.training_script} were stopped ({stop})", flush=True)
+            reports = pipe.read()
+            # none was far enough to report it: then our own supervisor does
+            return report_failure(monitor, ChildError(*reports[0])) if reports else 1
+        except Exception as error:
+            if arguments.standalone:
+                raise
+            raise ExecutorError(
+                f"machine {arguments.node_rank} of {arguments.nnodes} could not meet the others at"
+                f" {arguments.master_addr}:{arguments.master_port} ({briefly(str(error))}); check --dist-url, whether"
+                " that port of machine 0 is free and can be reached, and whether every machine was started"
+            ) from error
     return 0
 
 
-def _report(failures: Mapping[int, Any], arguments: argparse.Namespace) -> int:
+def _report(
+    monitor: Monitor, reports: Sequence[FailureReport], failures: Sequence[Any], arguments: argparse.Namespace
+) -> int:
     """Report the first process that died, unless a process has reported something more specific.
 
     Args:
-        failures: torch's `ProcessFailure` by rank.
+        monitor: of the task.
+        reports: of the processes, in order.
+        failures: torch's `ProcessFailure` of each process that has failed.
         arguments: of `torch.distributed.run`.
     """
-    failure = _first_failure(list(failures.values()))
-    script = Path(arguments.training_script).name
-    process = f"process {failure.local_rank + 1} of {arguments.nproc_per_node} of {script}"
-    error = exit_status_error(script, process, failure.exitcode)
-    script_arguments, _ = argument_parser("", add_help=False).parse_known_args(arguments.training_script_args)
-    path, task_id = monitor_place(script_arguments.env)
-    line = read_monitor(path)
-    if line is None or not line.code:
-        return report_failure(Monitor(path, task_id), error)
-    if failure.exitcode < 0 and line.code < _SPECIFIC_CODES:
-        # "stopped" or "connection lost", reported by a process that the death of this one has ended
-        monitor = Monitor(path, task_id, line.fraction, line.fraction)
-        monitor.report(0.0)  # the first report of a monitor overwrites the error, which `fail` would keep
-        return report_failure(monitor, error)
-    return 1
+    death = _first_failure(failures)
+    # a signal outweighs "stopped" and "connection lost", which a process reports that the death of this one has ended
+    is_consequence = bool(reports) and death.exitcode < 0 and reports[0].code < _SPECIFIC_CODES
+    if reports and not is_consequence:
+        error: ExecutorError = ChildError(*reports[0])
+    else:
+        script = Path(arguments.training_script).name
+        process = f"process {death.local_rank + 1} of {arguments.nproc_per_node} of {script}"
+        error = exit_status_error(script, process, death.exitcode)
+    for report in dict.fromkeys(reports):
+        if report.message != str(error):
+            print(f"another process has reported {report.code}: {report.message}")
+    return report_failure(monitor, error, replaces=is_consequence)
 
 
 def _first_failure(failures: Sequence[Any]) -> Any:

@@ -13,14 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+from .config.args_options import parse_args_options
 from .contract.monitor import Monitor
+from .contract.output_lock import OutputLock
 from .contract.paths import DEFAULT_ENV_FILE
-from .contract.task import monitor_place
+from .contract.task import monitor_place, read_args_options
+from .errors import ConfigError, OutputInUseError
 from .failure import report_failure
 from .stop_signal import StopSignal
 
 _default_excepthook = threading.excepthook  # `threading.__excepthook__` since Python 3.10
 
+START_VARIABLE = "YMIR_START"
+"""Set by start.py: names this start of the task, the same for all its steps and processes on this machine."""
 LOG_FORMAT = "%(levelname)-8s [%(asctime)s] %(name)s: %(message)s"
 
 
@@ -31,6 +36,8 @@ class Process:
     env_file: Path
     monitor: Monitor
     stop: StopSignal
+    inherited_fds: tuple[int, ...] = ()
+    """Open files that its children have to inherit: the lock of the output folder."""
 
 
 def argument_parser(description: str, *, add_help: bool = True) -> argparse.ArgumentParser:
@@ -42,24 +49,56 @@ def argument_parser(description: str, *, add_help: bool = True) -> argparse.Argu
     return parser
 
 
+def run_start(
+    env_file: Path,
+    work: Callable[[Process], None],
+    *,
+    stop: StopSignal | None = None,
+    log_level: int = logging.WARNING,
+) -> int:
+    """Run `work` as `run_process` does, unless another start is working on the same output folder.
+
+    For the first process of a task. Its children work under the same lock.
+    """
+    logging.basicConfig(stream=sys.stdout, level=log_level, format=LOG_FORMAT)
+    monitor_path, _ = monitor_place(env_file)
+    try:
+        with OutputLock(monitor_path.parent, _machine_rank(env_file)) as lock:
+            return run_process(env_file, work, stop=stop, log_level=log_level, inherited_fds=lock.inherited_fds)
+    except OutputInUseError as error:
+        return report_failure(None, error)  # not in monitor.txt, which is that of the other start
+
+
+def _machine_rank(env_file: Path) -> int:
+    """Return --machine-rank; 0 where it cannot be read, which is reported as soon as monitor.txt may be written."""
+    try:
+        return parse_args_options(read_args_options(env_file)).machine_rank
+    except ConfigError:
+        return 0
+
+
 def run_process(
     env_file: Path,
     work: Callable[[Process], None],
     *,
+    stop: StopSignal | None = None,
     log_level: int = logging.WARNING,
     progress: tuple[float, float] = (0.0, 1.0),
     reports_progress: bool = True,
+    inherited_fds: tuple[int, ...] = (),
 ) -> int:
     """Run `work` from the first line of progress to an exit status; whatever it raises is reported.
 
     Args:
         env_file: the platform's env.yaml.
         work: does everything else.
+        stop: None: not installed yet.
         log_level: of the messages that are printed.
         progress: of the whole task, in [0, 1], at the beginning and at the end of this process.
         reports_progress: False in all but the first of the processes that share the work.
+        inherited_fds: see `Process`.
     """
-    stop = StopSignal().install()
+    stop = stop or StopSignal().install()
     logging.basicConfig(stream=sys.stdout, level=log_level, format=LOG_FORMAT)
     threading.excepthook = _report_thread_error
     monitor_path, task_id = monitor_place(env_file)
@@ -69,7 +108,7 @@ def run_process(
         # without the folder, env.yaml itself may be what is missing: that is the failure to report
         if reports_progress and monitor_path.parent.is_dir():
             monitor.report(0.0)
-        work(Process(env_file, monitor, stop))
+        work(Process(env_file, monitor, stop, inherited_fds))
     except Exception as error:  # the outermost frame: anything else would end without an error code
         return report_failure(monitor, error)
     return 0

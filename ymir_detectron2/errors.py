@@ -12,6 +12,7 @@
     |-- NonFiniteLossError      300201  loss or gradient is NaN or infinite
     |-- NetworkError            300301  a download that failed
     |-- StorageError            160004  /out cannot be written: read-only, full
+    |-- OutputInUseError        160004  another start is working on /out
     `-- StoppedError            160004  SIGTERM or SIGINT
 
 The codes are those of the platform's executor SDK (300xxx) and of its command line (160004, "container error").
@@ -103,6 +104,10 @@ class StorageError(ExecutorError):
         else:
             remedy = "check the output folder"
         return cls(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
+
+
+class OutputInUseError(ExecutorError):
+    """Another start is working on the same output folder. Its monitor.txt is left alone."""
 
 
 class StoppedError(ExecutorError):

@@ -1,10 +1,12 @@
 """How a task ends that has failed: the reason as the last line of the log, an error code in monitor.txt, exit status 1.
 
-The platform shows its user the last five lines of the log, and the code (contract, 3.1).
+The platform shows its user the last five lines of the log, and the code (contract, 3.1). A process with a supervisor
+leaves the last line to it, so that the log has it once, and last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import traceback
@@ -18,6 +20,7 @@ from .errors import (
     is_out_of_memory,
     printable,
 )
+from .supervision import FailureReport, report_to_supervisor
 
 # torch's DataLoader and Python's process pools say so; when /dev/shm is full, a worker dies of a bus error
 _WORKER_KILLED = ("killed by signal: Killed", "killed by signal: Bus error", "process pool was terminated abruptly")
@@ -25,21 +28,35 @@ _WORKER_KILLED = ("killed by signal: Killed", "killed by signal: Bus error", "pr
 _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
 
 
-def report_failure(monitor: Monitor, error: BaseException) -> int:
-    """Write the error code to monitor.txt, print the reason as the last line, and return the exit status."""
+def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: bool = False) -> int:
+    """Write the error code to monitor.txt, print the reason as the last line of the log, and return the exit status.
+
+    Args:
+        monitor: None: monitor.txt belongs to another start.
+        error: whatever has ended the process.
+        replaces: an error code that is already in monitor.txt; else that one is kept.
+    """
     known = as_executor_error(error)
-    # a lost connection is only the consequence of another process's failure: its traceback would hide the reason
-    if known is not error and not _is_connection_lost(error):
-        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stdout)
     first_line, *details = printable(str(known)).split("\n", 1)
     message = " ".join(first_line.split())
-    if details:  # such as the table of weights that do not fit: for the log, while monitor.txt has room for one line
-        print(details[0])
+    storage_error = None
     try:
-        monitor.fail(known.code, message)
+        if monitor is not None:
+            monitor.fail(known.code, message, replaces=replaces)
     except StorageError as second:
-        print(f"the code of this failure could not be written: {second}")
-    print(f"ERROR {known.code}: {message}", flush=True)
+        storage_error = second
+    has_reader = report_to_supervisor(FailureReport(known.code, message))
+    with contextlib.suppress(OSError):  # the log may be on a full disk, or its reader gone: all of the above is done
+        # a lost connection is only the consequence of another process's failure: its traceback would hide the reason
+        if known is not error and not _is_connection_lost(error):
+            traceback.print_exception(type(error), error, error.__traceback__, file=sys.stdout)
+        if details:  # such as the table of weights that do not fit, while monitor.txt has room for one line
+            print(details[0])
+        if not has_reader:
+            if storage_error is not None:
+                print(f"the code of this failure could not be written: {storage_error}")
+            print(f"ERROR {known.code}: {message}")
+        sys.stdout.flush()
     return 1
 
 

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
+from .untrusted_files import open_regular
+
 _CHUNK_BYTES = 1 << 20  # models have hundreds of megabytes: they are not read as a whole
 
 
@@ -13,9 +15,9 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """Return the digest of a file's content as hex digits; `algorithm` is any name that hashlib knows.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is a FIFO or device.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return stream_digest(file, algorithm)
 
 

@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
+from .atomic_file import watch_replacement
 from .config.args_options import ArgsOptions, parse_args_options
 from .config.mining_algorithms import MINING_ALGORITHMS
-from .contract.monitor import read_monitor
+from .contract.monitor import Monitor
 from .contract.task import Task
-from .errors import ConfigError, ExecutorError, OutOfMemoryError, StoppedError
+from .errors import ConfigError, ExecutorError, OutOfMemoryError, StoppedError, StorageError
 from .stop_signal import StopSignal
+from .supervision import ReportPipe
 from .version import PROJECT_DIR
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds, and the error code has to be written by then
+STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds by default: the error code has to be written by then
 TRAINING = "ymir_train.py"
-_POLL_S = 0.2
+_POLL_S = 0.1
 _LAUNCHER_POLL_S = "0.2"  # how often torch's launcher checks its processes; torch 1.10 would do so every five seconds
 _MINING_SHARE = 0.98  # mining runs the network and keeps the boxes: inference only writes them
 _MINING_SHARE_WITHOUT_IMAGES = 0.02  # then inference runs it
-_MTIME_TOLERANCE_S = 2.0  # some file systems round modification times to two seconds
 
 
 class Step(NamedTuple):
@@ -54,7 +56,7 @@ class Step(NamedTuple):
 
 
 class ChildError(ExecutorError):
-    """The error that a child has already reported, with its code and sentence."""
+    """The error that a child has reported, with its code and sentence."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -103,33 +105,61 @@ def _process_count(task: Task, options: ArgsOptions) -> int:
     return options.num_gpus or len(task.gpu_ids or ()) or 1
 
 
-def run_step(step: Step, task: Task, env_file: Path, stop: StopSignal) -> None:
+def run_step(
+    step: Step, env_file: Path, stop: StopSignal, inherited_fds: Sequence[int] = (), monitor: Monitor | None = None
+) -> None:
     """Run one step to its end.
+
+    Args:
+        inherited_fds: open files that its processes keep open, such as that of a lock.
+        monitor: where an error code is written in advance when a stop takes long; None: nowhere.
 
     Raises:
         ExecutorError: it failed: the error that a child has reported, or else one made from its exit status.
     """
     if stop.requested():
         raise StoppedError(f"stopped by {stop.name} before {step.script} began; start the task again")
-    started_s = time.time()
-    # in a new session: a Ctrl-C at the terminal reaches the parent only, which passes it on once
-    child = subprocess.Popen(  # noqa: S603
-        _command(step, env_file), env=_environment(step), start_new_session=True
-    )
-    status = _wait(child, stop)
+    is_overdue = False
+
+    def report_overdue() -> None:
+        nonlocal is_overdue
+        is_overdue = True
+        logger.warning("the step has not ended after %.0f s; waiting for it, as long as whoever stops the task allows"
+                       " (docker stop -t); a second signal kills it", STOP_GRACE_S)  # fmt: skip
+        stopped = _stopped_error(step, stop)
+        with contextlib.suppress(StorageError):  # of a full disk, which must not end a step that saves its work
+            if monitor is not None:
+                monitor.fail(stopped.code, str(stopped))
+
+    with ReportPipe() as pipe, watch_replacement(step.result) as is_replaced:
+        # in a new session: a Ctrl-C at the terminal reaches the parent only, which passes it on once
+        child = subprocess.Popen(  # noqa: S603
+            _command(step, env_file), env={**_environment(step), **pipe.environment()}, stdin=pipe.write_fd,
+            start_new_session=True, pass_fds=inherited_fds,
+        )  # fmt: skip
+        status = _wait(child, stop, report_overdue)
+        reports = pipe.read()
+        # not only whether it exists: it may be the result of an earlier run in the same folder
+        is_written = is_replaced()
     if status == 0:
-        # the modification time too: the file may be the result of an earlier run in the same folder
-        oldest_s = started_s - _MTIME_TOLERANCE_S
-        is_written = step.result.is_file() and step.result.stat().st_mtime >= oldest_s
         if not is_written and step.options.machine_rank == 0:  # the other machines write none
             raise ExecutorError(f"{step.script} ended without {step.result}; the lines above say what it did")
+        if is_overdue and monitor is not None:
+            monitor.take_back_failure(step.last)
         return
-    line = read_monitor(task.monitor)
-    if line is not None and line.code:
-        raise ChildError(line.code, line.message)
-    if stop.requested():
-        raise StoppedError(f"stopped by {stop.name} while {step.script} was running; {resume_hint(step.script)}")
-    raise exit_status_error(step.script, step.script, status)
+    error = ChildError(*reports[0]) if reports else _unreported_error(step, status, stop)
+    with contextlib.suppress(StorageError):
+        if is_overdue and monitor is not None:
+            monitor.fail(error.code, str(error), replaces=True)
+    raise error
+
+
+def _unreported_error(step: Step, status: int, stop: StopSignal) -> ExecutorError:
+    return _stopped_error(step, stop) if stop.requested() else exit_status_error(step.script, step.script, status)
+
+
+def _stopped_error(step: Step, stop: StopSignal) -> StoppedError:
+    return StoppedError(f"stopped by {stop.name} while {step.script} was running; {resume_hint(step.script)}")
 
 
 def _command(step: Step, env_file: Path) -> list[str]:
@@ -162,23 +192,37 @@ def _environment(step: Step) -> dict[str, str]:
     return environment
 
 
-def _wait(child: subprocess.Popen[bytes], stop: StopSignal) -> int:
-    """Wait for the end of a child; pass a stop on to it, and kill it if it has not ended after STOP_GRACE_S."""
-    deadline_s: float | None = None
-    while True:
-        try:
-            return child.wait(timeout=_POLL_S)
-        except subprocess.TimeoutExpired:
+def _wait(child: subprocess.Popen[bytes], stop: StopSignal, report_overdue: Callable[[], None]) -> int:
+    """Wait for the end of a child; pass the first stop signal on to it, and kill it at the second one.
+
+    Its process group is killed in the end, whatever happens: processes that it has left would still use GPU and /out.
+
+    Args:
+        report_overdue: called once, if the child has not ended STOP_GRACE_S after the first signal. It is not killed
+            then: how long saving may take, only whoever stops the task knows, and enforces.
+    """
+    stops_passed_on = 0
+    overdue_s = math.inf
+    try:
+        # WNOWAIT: until it is waited for below, nothing else can get its process id, which is that of the group
+        while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            time.sleep(_POLL_S)
             if not stop.requested():
                 continue
-        if deadline_s is None:
-            logger.warning("%s: asking the running step to save its work", stop.name)
-            # not its data-loading workers: when one of them dies, torch raises in the middle of a step
-            child.terminate()
-            deadline_s = time.monotonic() + STOP_GRACE_S
-        elif time.monotonic() > deadline_s:
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
-                os.killpg(child.pid, signal.SIGKILL)
+            if not stops_passed_on:
+                logger.warning("%s: asking the running step to save its work", stop.name)
+                # not its data-loading workers: when one of them dies, torch raises in the middle of a step
+                child.terminate()
+                stops_passed_on = stop.count
+                overdue_s = time.monotonic() + STOP_GRACE_S
+            elif stop.count > stops_passed_on:
+                break
+            elif time.monotonic() > overdue_s:
+                report_overdue()
+                overdue_s = math.inf
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+    return child.wait()
 
 
 def exit_status_error(script: str, process: str, status: int) -> ExecutorError:
@@ -194,6 +238,8 @@ def exit_status_error(script: str, process: str, status: int) -> ExecutorError:
             f"{process} was killed by the system (SIGKILL), most likely because main memory ran out;"
             f" lower batch_size or num_workers, or give the container more memory; {resume_hint(script)}"
         )
+    if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):  # nobody's fault: before it could handle them
+        return StoppedError(f"{process} was stopped by {signal.Signals(-status).name}; {resume_hint(script)}")
     if status < 0:
         name = signal.Signals(-status).name
         return ExecutorError(f"{process} crashed ({name}); the lines above say where; please report them")

@@ -11,11 +11,13 @@ from pathlib import Path
 from . import __version__
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+REVISION_VARIABLE = "YMIR_DETECTRON2_REVISION"
+"""Set in the image, which has no .git: the commit that it was built from."""
 
 
 def describe_version() -> str:
     """Return e.g. `ymir-detectron2 0.1.0 (1a2b3c4), Python 3.11.7, torch 2.14.1, CUDA 13.0`."""
-    revision = os.environ.get("YMIR_DETECTRON2_REVISION") or _git_revision(PROJECT_DIR / ".git")
+    revision = os.environ.get(REVISION_VARIABLE) or _git_revision(PROJECT_DIR / ".git")
     torch_version, cuda_version = _torch_versions()
     return (
         f"ymir-detectron2 {__version__} ({revision[:7] or 'no revision'}), Python {platform.python_version()},"
@@ -24,7 +26,7 @@ def describe_version() -> str:
 
 
 def _git_revision(git_dir: Path) -> str:
-    """Return the commit of a checkout, '' if there is none: the image sets YMIR_DETECTRON2_REVISION instead."""
+    """Return the commit of a checkout, '' if there is none."""
     try:
         head = (git_dir / "HEAD").read_text().strip()
         if not head.startswith("ref: "):

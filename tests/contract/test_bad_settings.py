@@ -14,9 +14,9 @@ from tests.running import run_start, start_warm
 from ymir_detectron2.config.args_options import parse_args_options
 from ymir_detectron2.config.settings import InferSettings, MiningSettings, TrainSettings, read_settings, unknown_keys
 from ymir_detectron2.contract.task import load_task
+from ymir_detectron2.engines.zoo import find_config_file
 from ymir_detectron2.errors import ConfigError
 from ymir_detectron2.mining.algorithms import build_algorithm
-from ymir_detectron2.tasks.train import find_config_file
 
 
 def refusal(function: Any, *arguments: Any) -> str:
@@ -161,7 +161,7 @@ def test_unknown_key_does_not_stop_the_run(ymir_tree: MakeTree):
     [
         pytest.param({"args_options": "SOLVER.GAMA 0.5"},
                      "args_options: unknown key 'SOLVER.GAMA'; did you mean 'SOLVER.GAMMA'?", id="unknown key"),
-        pytest.param({"args_options": "SOLVER.IMS_PER_BATCH 0"}, "SOLVER.IMS_PER_BATCH: must be at least 1",
+        pytest.param({"args_options": "SOLVER.IMS_PER_BATCH 0"}, "SOLVER.IMS_PER_BATCH is 0, must be at least 1",
                      id="no image per step"),
         pytest.param({"class_weights": "roof:2"}, "class_weights: 'roof' is none of class_names", id="class weights"),
         pytest.param({"pretrained": "coco"}, "pretrained: there are no published coco weights", id="pretrained"),

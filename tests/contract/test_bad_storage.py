@@ -70,6 +70,50 @@ def test_disk_that_is_full_from_the_start(ymir_tree: MakeTree, no_torch: dict[st
     assert "cannot be written (No space left on device); the disk is full" in outcome.last_line
 
 
+FILL = """
+import errno, os
+with open({filler!r}, "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(b"x" * 4096)
+    except OSError:
+        os.fsync(file.fileno())
+raise OSError(errno.ENOSPC, "No space left on device", "/out/cache")
+"""
+
+
+def test_disk_that_something_else_fills_while_a_step_runs(ymir_tree: MakeTree, tmp_path: Path):
+    """The reason of the step reaches the last line, and even monitor.txt, although there is no room for a new file."""
+    tree = ymir_tree("infer")
+    (tmp_path / "library").mkdir()
+    with mounted(tree.out_dir, "size=64k"):
+        (tmp_path / "library" / "tqdm.py").write_text(FILL.format(filler=str(tree.out_dir / "filler")))
+        outcome = run_start(tree.env_file, environment={"PYTHONPATH": str(tmp_path / "library")})
+        assert shutil.disk_usage(tree.out_dir).free <= 4096  # where the lock was
+        assert outcome.status == 1
+        reason = "/out/cache: cannot be written (No space left on device); the disk is full: free some space and start"
+        assert outcome.last_line.startswith(f"ERROR 160004: {reason}")
+        assert outcome.lines.count(outcome.last_line) == 1
+        assert (outcome.monitor.state_code, outcome.monitor.percent) == (160004, 0.0)
+
+
+def test_output_folder_that_becomes_read_only_while_a_step_runs(ymir_tree: MakeTree, tmp_path: Path):
+    """As after an error of the disk: monitor.txt gets no code, but the log has the reason."""
+    tree = ymir_tree("infer")
+    (tmp_path / "library").mkdir()
+    # another file system over the first, which cannot be made read-only while the lock is open in it
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tree.out_dir)]
+    code = f"import subprocess\nsubprocess.run({mount!r}, check=True)\nraise MemoryError\n"
+    (tmp_path / "library" / "tqdm.py").write_text(code)
+    with mounted(tree.out_dir, "size=1m"):
+        outcome = run_start(tree.env_file, environment={"PYTHONPATH": str(tmp_path / "library")})
+        subprocess.run(["umount", str(tree.out_dir)], check=True)
+    assert outcome.status == 1
+    assert outcome.last_line.startswith("ERROR 300103: memory ran out (MemoryError: )")
+    assert outcome.lines.count(outcome.last_line) == 1
+    assert "monitor.txt: cannot be written (Read-only file system)" in outcome.lines[-2]
+
+
 def test_disk_that_fills_up_while_training_keeps_the_earlier_stages(ymir_tree: MakeTree):
     tree = ymir_tree(config={"max_iter": 40, "eval_period": 1})
     with mounted(tree.out_dir, "size=9m"):

@@ -82,6 +82,28 @@ def test_a_child_that_a_signal_ends_without_a_reason(
     running.finish().require_failure(code, finding)
 
 
+@pytest.mark.parametrize(
+    ("code", "finding"),
+    [
+        ("import no_such_module", "ERROR 160004: unexpected failure (ModuleNotFoundError: No module named 'no_such_mo"),
+        ("raise MemoryError", "ERROR 300103: memory ran out (MemoryError: )"),
+    ],
+)
+def test_a_step_that_fails_while_it_is_imported(ymir_tree: MakeTree, tmp_path: Path, code: str, finding: str):
+    outcome = run_start(ymir_tree("infer").env_file, environment=replace_tqdm(tmp_path, code))
+    assert outcome.status == 1
+    assert outcome.last_line.startswith(finding)
+    assert outcome.lines.count(outcome.last_line) == 1
+    assert outcome.monitor.state_message == outcome.last_line.partition(": ")[2]
+
+
+def test_a_launcher_that_cannot_be_imported_still_ends_with_a_verdict(ymir_tree: MakeTree, no_torch: dict[str, str]):
+    tree = ymir_tree("infer", config={"args_options": "--num-gpus 2"})
+    outcome = run_start(tree.env_file, environment=no_torch)
+    assert outcome.last_line.startswith("ERROR 160004: unexpected failure (ImportError: torch was imported)")
+    assert outcome.monitor.state_code == 160004
+
+
 def test_a_child_that_ends_well_without_its_result_is_a_failure(ymir_tree: MakeTree, tmp_path: Path):
     variables = replace_tqdm(tmp_path, "import os\nos._exit(0)\n")
     outcome = run_start(ymir_tree("infer").env_file, environment=variables)

@@ -139,6 +139,42 @@ def test_another_threshold_is_another_task(ymir_tree: MakeTree, trained: Trained
     assert len(list((tree.out_dir / ".unfinished").iterdir())) == 1, "the blocks of the other task are gone"
 
 
+@pytest.mark.parametrize("task", ["mining+infer", "infer"])
+def test_a_folder_that_was_not_mounted_is_read_at_the_next_start(ymir_tree: MakeTree, trained: Trained, task: str):
+    tree = make(ymir_tree, trained, task, BLOCK + 3)
+    whole = copy_of(tree, "whole")
+    folder = tree.in_dir / "assets" / "many"
+    folder.rename(folder.with_name("elsewhere"))
+    for _ in range(2):  # again without it: nothing is kept that a third start would believe
+        outcome = run_steps(tree.env_file)
+        outcome.require_failure(300002, "none of its 35 images can be read", "check the mounted folders")
+        forget_progress(tree)
+    folder.with_name("elsewhere").rename(folder)
+    run_steps(tree.env_file).require_success()
+    run_steps(whole.env_file).require_success()
+    assert bytes_of(tree, task) == bytes_of(whole, task)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_only_blocks_with_an_image_that_can_be_read_now_are_predicted_again(
+    ymir_tree: MakeTree, trained: Trained, processes: int
+):
+    """Each block has images that can never be read, and the third one that could not be read for a while."""
+    tree = make(ymir_tree, trained, "infer", 4 * BLOCK, args_options=f"--num-gpus {processes}")
+    whole = copy_of(tree, "whole")
+    image = tree.in_dir / "assets" / "many" / f"{2 * BLOCK + 1:04}.jpg"
+    image.rename(image.with_suffix(".gone"))
+    run_steps(tree.env_file).require_success()
+    without_it = bytes_of(tree, "infer")
+    image.with_suffix(".gone").rename(image)
+    forget_progress(tree)
+    outcome = run_steps(tree.env_file)
+    outcome.require_success()
+    assert f"{3 * BLOCK} of {4 * BLOCK} images were inferred before" in outcome.output
+    run_steps(whole.env_file).require_success()
+    assert bytes_of(tree, "infer") == bytes_of(whole, "infer") != without_it
+
+
 def variables_of(pid: int) -> list[bytes]:
     return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import MakeTree, Tree
+from tests.conftest import MakeTree, Trained, Tree
 from tests.platform_reader import read_training_result
 from tests.running import run_steps
 from ymir_detectron2.retinanet.checkpoint import read_content
@@ -63,3 +63,22 @@ def test_max_epochs_and_an_empty_form(ymir_tree: MakeTree):
     assert "learning rate 0.01: 0.01 of the config for batches of 2, here of 2" in outcome.output
     assert "max_epochs 2: 6 steps of 2 through 6 images" in outcome.output
     assert stages_of(tree) == ["iter_0000006"]
+
+
+def test_test_time_augmentation_is_part_of_a_model_from_its_training_on(ymir_tree: MakeTree):
+    """Evaluations use it, and so do mining and inference with the packed model, which its config.yaml tells."""
+    tree = ymir_tree(config={"args_options": "TEST.AUG.ENABLED True TEST.AUG.MIN_SIZES (48,64)"})
+    outcome = run_steps(tree.env_file)
+    outcome.require_success()
+    line = "boxes are predicted in 4 copies of every image"
+    assert outcome.output.count(line) == 1
+    boxes = {}
+    for options in ("", "TEST.AUG.ENABLED False"):
+        task = ymir_tree("mining+infer", folder=f"task {options}", config={"args_options": options})
+        Trained(tree, outcome).give_to(task)
+        run = run_steps(task.env_file)
+        run.require_success()
+        assert (line in run.output) is not bool(options)
+        boxes[options] = run.json("infer-result.json")["detection"]
+    assert boxes[""].keys() == boxes["TEST.AUG.ENABLED False"].keys()
+    assert boxes[""] != boxes["TEST.AUG.ENABLED False"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -12,6 +15,7 @@ from tests.running import Outcome, run_steps
 from ymir_detectron2.retinanet.checkpoint import read_content
 
 RELEASES_WITH_STAGES = RELEASES[RELEASES.index("1.3.0dev") :]
+EARLY = RELEASES[: RELEASES.index("1.3.0dev")]
 
 
 def saved_config(outcome: Outcome) -> dict:
@@ -54,6 +58,20 @@ def test_the_saved_config_is_plain_yaml_with_args_options_in_it(trained: Trained
     assert config["SOLVER"]["GAMMA"] == 0.2
     assert config["SOLVER"]["MAX_ITER"] == 6
     assert config["MODEL"]["RETINANET"]["NUM_CLASSES"] == len(CLASS_NAMES)
+
+
+@pytest.mark.parametrize("release", ["1.1.0", "1.2.1dev", "1.3.0dev", "2.5.0"])
+def test_every_packed_config_names_the_weights_that_it_is_packed_with(trained: Trained, release: str, tmp_path: Path):
+    result = tmp_path / "models"
+    shutil.copytree(trained.models_dir, result)
+    if release in EARLY:  # as the same training would have written it for them
+        best = read_training_result(trained.models_dir).best
+        (result / "result.yaml").write_text(yaml.safe_dump({"model": list(best.files), "map": best.m_ap}))
+    for stage in read_training_result(result, release).stages.values():
+        (weights,) = [name for name in stage.files if name.endswith(".pth")]
+        config = yaml.safe_load(stage.files["config.yaml"].read_text(encoding="utf-8"))
+        assert config["MODEL"]["WEIGHTS"] == weights
+        assert read_content(stage.files[weights])["class_names"] == list(CLASS_NAMES)
 
 
 def test_the_schedule_of_the_config_is_fitted_to_the_run(trained: Trained):

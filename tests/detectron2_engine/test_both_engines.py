@@ -59,6 +59,26 @@ def test_a_model_gives_the_same_result_in_both(request: pytest.FixtureRequest, y
         assert scores == pytest.approx(their_scores, abs=1e-3)
 
 
+def test_both_augment_alike(ymir_tree: MakeTree, trained: Trained):
+    """In copies of an image, by one key; which copy a box comes from may depend on a digit of its score."""
+    best = {}
+    for engine in ENGINES:
+        options = "TEST.AUG.ENABLED True TEST.AUG.MIN_SIZES (48,64,80)"
+        config = {"engine": engine, "conf_threshold": 0.01, "args_options": options}
+        tree = ymir_tree("infer", folder=engine, config=config)
+        trained.give_to(tree)
+        outcome = run_start(tree.env_file)
+        outcome.require_success()
+        assert "boxes are predicted in 6 copies of every image" in outcome.output
+        best[engine] = boxes_by_class(outcome)
+    ours, theirs = best.values()
+    assert ours.keys() == theirs.keys()
+    for key, boxes in ours.items():
+        assert len(boxes) == len(theirs[key])
+        assert [box[4] for box in boxes] == pytest.approx([box[4] for box in theirs[key]], abs=0.001)
+        assert agree(boxes[0], theirs[key][0])
+
+
 def scores_of(outcome: Outcome) -> dict[str, float]:
     lines = (outcome.out_dir / "result.tsv").read_text(encoding="utf-8").splitlines()
     return {Path(line.split("\t")[0]).name: float(line.split("\t")[1]) for line in lines}

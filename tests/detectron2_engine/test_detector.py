@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from types import MappingProxyType
+from typing import Any, Mapping
 
 import numpy as np
 import pytest
@@ -15,13 +17,18 @@ pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # detectron2 calls things that torch deprecates
     pytest.importorskip("detectron2")
+    from detectron2.modeling import GeneralizedRCNNWithTTA
+
     from ymir_detectron2.engines.detectron2_engine.detector import Detectron2Detector
     from ymir_detectron2.engines.detectron2_engine.network import build_network
 
 
-def detector(name: str, **options) -> Detectron2Detector:
+AUGMENTED = {"TEST.AUG.ENABLED": True, "TEST.AUG.MIN_SIZES": (48, 64, 100), "TEST.AUG.MAX_SIZE": 120}
+
+
+def detector(name: str, values: Mapping[str, Any] = MappingProxyType({}), **options) -> Detectron2Detector:
     torch.manual_seed(0)
-    cfg = small(name)
+    cfg = small(name).merged(values, "test")
     model = build_network(cfg, CPU, None)
     return Detectron2Detector(
         model, cfg, ("a", "b"), device=CPU, autocast_dtype=None, **{"batch_size": 4, **options}
@@ -63,3 +70,32 @@ def test_detection_leaves_the_mode_of_the_network_as_it_was():
     ours._model.train()
     ours.detect(images()[:1])
     assert ours._model.training
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn_R_50_FPN_1x", "faster_rcnn_R_50_C4_1x"])
+def test_test_time_augmentation_of_an_rcnn_is_that_of_detectron2(name: str):
+    ours = detector(name, AUGMENTED)
+    # one by one: in a batch it pads copies of different sizes, which ours never does
+    theirs = GeneralizedRCNNWithTTA(ours._cfg.node(), ours._model, batch_size=1)
+    for image in images():
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        with torch.no_grad():
+            ours._model.eval()
+            (expected,) = theirs([{"image": tensor, "height": image.shape[0], "width": image.shape[1]}])
+        (found,) = ours.detect([image])
+        instances = expected["instances"]
+        assert len(found) == len(instances) > 10
+        assert found.classes.tolist() == instances.pred_classes.tolist()
+        np.testing.assert_allclose(found.scores, instances.scores.numpy(), atol=1e-5)
+        np.testing.assert_allclose(found.boxes_xyxy, instances.pred_boxes.tensor.numpy(), atol=0.01)
+
+
+def test_a_retinanet_is_augmented_in_the_same_way():
+    """detectron2 refuses to: its class is for GeneralizedRCNN only."""
+    image = images()[0]
+    (plain,) = detector("retinanet").detect([image])
+    (found,) = detector("retinanet", AUGMENTED).detect([image])
+    assert found.scores.max() >= plain.scores.max(), "one of the copies is as large as the image"
+    assert found.class_probs.shape == (len(found), 2)
+    with pytest.raises(AssertionError, match="TTA is only supported on GeneralizedRCNN"):
+        GeneralizedRCNNWithTTA(small("retinanet").node(), detector("retinanet")._model)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ with warnings.catch_warnings():
 
     from ymir_detectron2.engines.detectron2_engine.configuration import Detectron2Config, load_config
     from ymir_detectron2.engines.detectron2_engine.data import blank_image
-    from ymir_detectron2.engines.detectron2_engine.network import build_network, fill_network
+    from ymir_detectron2.engines.detectron2_engine.network import build_network, check_deformable, fill_network
 
 CPU = torch.device("cpu")
 TWO_STAGES = {
@@ -80,6 +82,46 @@ def test_bf16_on_the_cpu_is_for_retinanet():
     cfg = small("faster_rcnn_R_50_C4_1x")
     with pytest.raises(ConfigError, match="bf16 on the CPU works for RetinaNet alone"):
         build_network(cfg, CPU, torch.bfloat16)
+
+
+@pytest.fixture
+def deformable(monkeypatch: pytest.MonkeyPatch) -> Detectron2Config:
+    """Without detectron2's compiled part, whether it is there or not."""
+    monkeypatch.setitem(sys.modules, "detectron2._C", None)
+    monkeypatch.delattr("detectron2._C", raising=False)
+    return small("retinanet").merged({"MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False, True, True, True]}, "test")
+
+
+def test_deformable_convolutions_need_the_compiled_part(deformable: Detectron2Config):
+    for device in (CPU, torch.device("cuda", 0)):
+        with pytest.raises(ConfigError, match=r"need the compiled part of detectron2 \(detectron2._C\), which is mis"):
+            check_deformable(deformable, device, training=False)
+    check_deformable(small("retinanet"), CPU, training=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "training", "on_cpu"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"MODEL.RESNETS.DEFORM_MODULATED": True}, False, False),
+        ({"MODEL.RESNETS.DEFORM_NUM_GROUPS": 2}, False, False),
+    ],
+)
+def test_the_compiled_part_has_little_for_the_cpu(
+    deformable: Detectron2Config, monkeypatch: pytest.MonkeyPatch, values: dict, training: bool, on_cpu: bool
+):
+    """It has no gradient there, and the forward pass of the plain form alone."""
+    compiled = SimpleNamespace(deform_conv_forward=None)  # stands for detectron2's extension, which this test may lack
+    monkeypatch.setitem(sys.modules, "detectron2._C", compiled)
+    monkeypatch.setattr("detectron2._C", compiled, raising=False)
+    cfg = deformable.merged(values, "test")
+    check_deformable(cfg, torch.device("cuda", 0), training=training)
+    if on_cpu:
+        check_deformable(cfg, CPU, training=training)
+    else:
+        with pytest.raises(ConfigError, match=r"^MODEL.RESNETS.DEFORM_ON_PER_STAGE: .* on a GPU only"):
+            check_deformable(cfg, CPU, training=training)
 
 
 def test_a_network_that_detectron2_cannot_build_is_one_sentence():

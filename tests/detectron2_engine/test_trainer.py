@@ -14,6 +14,7 @@ from PIL import Image
 from tests.detectron2_engine.test_network import small
 from tests.running import TINY_CONFIG
 from tests.tiny_training import job_of
+from ymir_detectron2.config.packed_config import TRAIN_SET, VAL_SET
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 
@@ -24,11 +25,12 @@ with warnings.catch_warnings():
     pytest.importorskip("detectron2")
     from detectron2.utils.env import seed_all_rng
 
+    from ymir_detectron2.engines.detectron2_engine.catalogs import register_sets
     from ymir_detectron2.engines.detectron2_engine.configuration import Detectron2Config, load_config
-    from ymir_detectron2.engines.detectron2_engine.data import TRAIN_SET, VAL_SET, register_sets
     from ymir_detectron2.engines.detectron2_engine.network import build_network
     from ymir_detectron2.engines.detectron2_engine.trainer import Trainer
     from ymir_detectron2.training.ema import ModelEma
+    from ymir_detectron2.training.lr_schedule import learning_rate_factor
 
 CPU = torch.device("cpu")
 IMAGES = 40
@@ -45,7 +47,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> None:
         boxes = np.array([[4, 4, 40, 40]], dtype=np.float32)
         records.append(Record(path, 64, 64, boxes, np.array([number % 2])))
     write_coco_json(job.train_json, records, ("a", "b"))
-    register_sets(job)
+    register_sets((job.train_json, job.val_json), job.class_names)
 
 
 def config(**values: Any) -> Detectron2Config:
@@ -60,7 +62,7 @@ def config(**values: Any) -> Detectron2Config:
 def trainer_of(cfg: Detectron2Config, ema: float = 0) -> Trainer:
     seed_all_rng(0)
     model = build_network(cfg, CPU, None)
-    return Trainer(cfg.node(), model, CPU, ModelEma(model, ema) if ema else None)
+    return Trainer(cfg, model, CPU, ModelEma(model, ema) if ema else None)
 
 
 def names_drawn(trainer: Trainer, batches: int = 5) -> list[str]:
@@ -78,6 +80,31 @@ def test_a_resumed_run_does_not_begin_with_the_same_images_again(sets: None):
     drawn = names_drawn(resumed)
     assert len(set(drawn)) == len(drawn) == 20, "no image twice in half of the set"
     assert drawn != first
+
+
+ALL_STEPS = {"SOLVER.MAX_ITER": 40, "SOLVER.WARMUP_ITERS": 5, "SOLVER.BASE_LR": 0.02}
+SCHEDULES = {
+    "steps": {"SOLVER.STEPS": (20, 30)},
+    "two decays on one step": {"SOLVER.STEPS": (20, 20)},
+    "cosine to a floor": {"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR", "SOLVER.BASE_LR_END": 0.002},
+    "fixed gamma": {"SOLVER.LR_SCHEDULER_NAME": "WarmupStepWithFixedGammaLR", "SOLVER.NUM_DECAYS": 3},
+    "fixed gamma in the rest": {
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupStepWithFixedGammaLR", "SOLVER.RESCALE_INTERVAL": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("values", SCHEDULES.values(), ids=SCHEDULES)
+def test_every_schedule_runs_to_the_last_step_with_the_rates_of_the_torch_engine(sets: None, values: dict[str, Any]):
+    """detectron2 itself can neither put two decays on one step nor end a training with fixed gamma."""
+    cfg = config(**{**ALL_STEPS, **values, "SOLVER.BIAS_LR_FACTOR": 2.0})
+    trainer = trainer_of(cfg)
+    for step in range(1, 41):
+        stats = trainer.train_step(step)
+        expected = 0.02 * learning_rate_factor(cfg, step - 1)
+        assert stats.learning_rate == pytest.approx(expected, rel=1e-12)
+        rates = sorted({group["lr"] for group in trainer.optimizer.param_groups})
+        assert rates == pytest.approx([expected, 2 * expected], rel=1e-12), "weights, and biases at twice their rate"
 
 
 def test_a_step_follows_the_schedule_and_moves_weights_and_ema(sets: None):

@@ -86,6 +86,18 @@ def test_goes_on_from_a_model_of_the_torch_engine_and_args_options_win_over_the_
     assert len(list((tree.out_dir / "tensorboard").iterdir())) == 1
 
 
+def test_a_schedule_of_fixed_gamma_ends_with_its_last_stage(ymir_tree: MakeTree):
+    """detectron2's own scheduler fails after the last step."""
+    options = "SOLVER.LR_SCHEDULER_NAME WarmupStepWithFixedGammaLR SOLVER.WARMUP_ITERS 0"
+    tree = ymir_tree(config={**DETECTRON2, "learning_rate": 0.01, "args_options": options})
+    outcome = run_start(tree.env_file)
+    outcome.require_success()
+    assert list(read_training_result(tree.out_dir / "models", "2.5.0").stages) == ["iter_0000004"]
+    assert [line.split(" lr ")[1].split()[0] for line in outcome.losses()] == [
+        "0.010000", "0.001000", "0.000100", "0.000010"
+    ]  # fmt: skip
+
+
 def test_a_loss_that_turns_nan_ends_the_run_and_packs_what_there_is(ymir_tree: MakeTree):
     options = "SOLVER.CLIP_GRADIENTS.ENABLED False SOLVER.WARMUP_ITERS 0"
     form = {**DETECTRON2, "max_iter": 50, "eval_period": 50, "learning_rate": 1e9, "args_options": options}
@@ -133,8 +145,11 @@ def test_faster_rcnn_of_the_zoo_trains_and_infers(ymir_tree: MakeTree):
     assert "engine detectron2 (detectron2 is installed)" in outcome.lines[0]
     assert "loss_rpn_cls" in outcome.output
     assert outcome.yaml("models/config.yaml")["MODEL"]["ROI_HEADS"]["NUM_CLASSES"] == len(CLASS_NAMES)
-    second = ymir_tree("infer", folder="infer", config={"engine": None, "conf_threshold": 0.05})
+    options = "TEST.AUG.ENABLED True TEST.AUG.MIN_SIZES (48,64)"
+    augmented = {"engine": None, "conf_threshold": 0.05, "args_options": options}
+    second = ymir_tree("mining+infer", folder="second", config=augmented)
     Trained(tree, outcome).give_to(second)
     run = run_start(second.env_file)
     run.require_success()
+    assert "boxes are predicted in 4 copies of every image" in run.output
     assert len(run.json("infer-result.json")["detection"]) == 9

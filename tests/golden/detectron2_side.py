@@ -13,7 +13,8 @@ from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from retinanet_cases import (
+
+from tests.golden.retinanet_cases import (
     BASE,
     FILE_THRESHOLDS,
     NUM_CLASSES,

@@ -1,4 +1,4 @@
-"""Write retinanet.json from the real detectron2: `python tests/golden/make_retinanet_golden.py`.
+"""Write retinanet.json from the real detectron2: `python -m tests.golden.make_retinanet_golden`.
 
 Run it where detectron2 can be imported. It stores numbers only, and which detectron2 and torch made them.
 """
@@ -14,14 +14,15 @@ from typing import Any, Mapping
 import detectron2
 import numpy as np
 import torch
-from retinanet_cases import CASES, SOLVER_CASES, Measured, Trained, crc_of, sample_of
+
+from tests.golden.retinanet_cases import CASES, SOLVER_CASES, Measured, Trained, crc_of, sample_of
 
 GOLDEN = Path(__file__).with_name("retinanet.json")
 KEPT_BOXES = 12
 
 
 def main() -> None:
-    from detectron2_side import measure, measure_training
+    from tests.golden.detectron2_side import measure, measure_training
 
     content = {
         "made_with": versions(),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch_engine_side
-from agreement import assert_same_detections, assert_same_losses, assert_same_norms
-from retinanet_cases import CASES, SOLVER_CASES, crc_of, sample_of
+
+from tests.golden import torch_engine_side
+from tests.golden.agreement import assert_same_detections, assert_same_losses, assert_same_norms
+from tests.golden.retinanet_cases import CASES, SOLVER_CASES, crc_of, sample_of
 
 GOLDEN = json.loads(Path(__file__).with_name("retinanet.json").read_text(encoding="utf-8"))
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch_engine_side
-from agreement import assert_same_detections, assert_same_losses, assert_same_norms
-from retinanet_cases import (
+
+from tests.golden import torch_engine_side
+from tests.golden.agreement import assert_same_detections, assert_same_losses, assert_same_norms
+from tests.golden.retinanet_cases import (
     BASE,
     CASES,
     FILE_THRESHOLDS,
@@ -23,10 +23,10 @@ from retinanet_cases import (
     images,
     single_thread,
 )
-
 from ymir_detectron2.config.defaults import ADDED_AFTER_0_6, DEFAULTS, is_never_read
 from ymir_detectron2.config.engine_config import flatten
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
+from ymir_detectron2.engines.zoo import zoo_folders
 from ymir_detectron2.retinanet.checkpoint import load_weights, read_checkpoint
 from ymir_detectron2.retinanet.model import build_retinanet
 from ymir_detectron2.retinanet.weight_names import caffe2_name
@@ -35,13 +35,14 @@ pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # detectron2 calls things that torch deprecates
-    detectron2 = pytest.importorskip("detectron2")
-    import detectron2_side
+    pytest.importorskip("detectron2")
     from detectron2.checkpoint import DetectionCheckpointer
     from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
     from detectron2.config import get_cfg
     from detectron2.engine import DefaultPredictor
     from detectron2.modeling import build_model
+
+    from tests.golden import detectron2_side
 
 CONFIGS = ("retinanet_R_50_FPN_1x", "retinanet_R_50_FPN_3x", "retinanet_R_101_FPN_3x")
 PHOTOS = ROOT.parent / "shared" / "data"
@@ -131,11 +132,10 @@ def test_every_key_of_detectron2_is_known_with_its_default():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_our_configs_hold_the_values_of_detectron2(name):
-    folder = Path(detectron2.__file__).resolve().parents[1] / "configs" / "COCO-Detection"
-    if not folder.is_dir():
+    if not zoo_folders():
         pytest.skip("this detectron2 was installed without its configs")
     theirs, ours = get_cfg(), get_cfg()
-    theirs.merge_from_file(str(folder / f"{name}.yaml"))
+    theirs.merge_from_file(str(zoo_folders()[0] / "COCO-Detection" / f"{name}.yaml"))
     ours.merge_from_file(str(BASE.with_name(f"{name}.yaml")))
     assert ours == theirs
     loaded = load_config(BASE.with_name(f"{name}.yaml"))

@@ -28,6 +28,14 @@ SCHEDULES = {
     "cosine": {"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR"},
     "cosine to a floor": {"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR", "SOLVER.BASE_LR_END": 0.002},
     "fixed gamma": {"SOLVER.LR_SCHEDULER_NAME": "WarmupStepWithFixedGammaLR", "SOLVER.NUM_DECAYS": 3},
+    "fixed gamma at every other step": {
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupStepWithFixedGammaLR", "SOLVER.NUM_DECAYS": 59, "SOLVER.GAMMA": 0.9,
+        "SOLVER.WARMUP_ITERS": 0,
+    },
+    "rescaled steps": {"SOLVER.STEPS": (61, 101), "SOLVER.RESCALE_INTERVAL": True},
+    "rescaled fixed gamma": {
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupStepWithFixedGammaLR", "SOLVER.RESCALE_INTERVAL": True,
+    },
     "rescaled cosine": {"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR", "SOLVER.RESCALE_INTERVAL": True},
 }
 
@@ -44,7 +52,8 @@ def test_learning_rate_is_that_of_detectron2(values):
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     scheduler = build_lr_scheduler(theirs, optimizer)
     ours = RetinaNetConfig.default().merged(values, "test")
-    for step in range(values["SOLVER.MAX_ITER"] - 1):  # one further and detectron2's fixed gamma runs off its table
+    for step in range(values["SOLVER.MAX_ITER"]):
+        if step:
+            optimizer.step()
+            scheduler.step()  # not after the last step, where detectron2's fixed gamma runs off its table
         assert learning_rate_factor(ours, step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), step
-        optimizer.step()
-        scheduler.step()

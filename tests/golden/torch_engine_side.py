@@ -12,7 +12,8 @@ from typing import Sequence
 import numpy as np
 import torch
 from PIL import Image
-from retinanet_cases import (
+
+from tests.golden.retinanet_cases import (
     BASE,
     FILE_THRESHOLDS,
     NUM_CLASSES,
@@ -32,7 +33,6 @@ from retinanet_cases import (
     trainable,
     update_norms,
 )
-
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
 from ymir_detectron2.config.settings import InferSettings
 from ymir_detectron2.contract.model_package import ModelPackage

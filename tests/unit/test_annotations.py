@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,9 @@ def test_boxes_carry_their_location(tmp_path: Path):
     box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox>"
     file.write_text(f"<annotation><object><name>cow</name></object><object><name>cat</name>{box}</object></annotation>")
     assert [place for place, _ in reader.read(file)] == [f"{file}: object 2"]
+
+
+def test_a_fifo_is_not_read(tmp_path: Path):
+    os.mkfifo(tmp_path / "labels")
+    with pytest.raises(OSError, match="Not a regular file"):
+        AnnotationReader(["cat"], DataIssues()).read(tmp_path / "labels")

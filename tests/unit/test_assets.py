@@ -75,16 +75,41 @@ def test_a_missing_image_is_an_error(tmp_path: Path):
 def test_files_are_linked_and_copied_where_links_are_not_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     source = tmp_path / "a"
     source.write_text("content")
-    place_file(source, tmp_path / "deep" / "linked")
+    place_file(source, tmp_path / "deep" / "linked", tmp_path)
     assert (tmp_path / "deep" / "linked").samefile(source)
 
     def refuse(*paths: str) -> None:
         raise OSError(18, "Invalid cross-device link", *paths[:1])
 
     monkeypatch.setattr(assets_module.os, "link", refuse)
-    place_file(source, tmp_path / "copied")
+    place_file(source, tmp_path / "copied", tmp_path)
     assert not os.path.samefile(source, tmp_path / "copied")  # noqa: PTH121
     assert (tmp_path / "copied").read_text() == "content"
     source.write_text("other")
     place_file(source, tmp_path / "copied")
     assert (tmp_path / "copied").read_text() == "content", "a file that exists is kept"
+
+
+@pytest.mark.parametrize("how", ["another folder", "a link in the folder", "a folder that is a link", "no folder given"])
+def test_no_hard_link_is_made_to_a_file_outside_of_the_given_folder(tmp_path: Path, how: str):
+    """A container with a writable /in would change the original through it."""
+    given, outside = tmp_path / "given", tmp_path / "outside"
+    given.mkdir()
+    outside.mkdir()
+    original = outside / "a"
+    original.write_text("content")
+    (given / "link").symlink_to(original)
+    (given / "folder").symlink_to(outside)
+    source = {"a link in the folder": given / "link", "a folder that is a link": given / "folder" / "a"}.get(how, original)
+    place_file(source, tmp_path / "task" / "a", None if how == "no folder given" else given)
+    assert (tmp_path / "task" / "a").read_text() == "content"
+    assert not (tmp_path / "task" / "a").is_symlink()
+    assert original.stat().st_nlink == 1
+
+
+def test_a_fifo_is_neither_read_nor_placed(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(DatasetError, match=r"a\.jpg: cannot be read \(Not a regular file\)"):
+        store_assets([tmp_path / "a.jpg"], tmp_path / "assets", NEWEST)
+    with pytest.raises(OSError, match="Not a regular file"):
+        place_file(tmp_path / "a.jpg", tmp_path / "b.jpg")

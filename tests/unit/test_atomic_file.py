@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import subprocess
+import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
-from ymir_detectron2.atomic_file import atomic_write
+from ymir_detectron2.atomic_file import atomic_write, watch_replacement
 from ymir_detectron2.errors import StorageError
 
 
@@ -26,3 +32,64 @@ def test_a_write_that_the_file_system_refuses_names_the_path(tmp_path: Path):
         tmp_path / "file" / "monitor.txt"
     ):
         pass
+
+
+def write(path: Path, text: str = "same") -> None:
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3], ids=lambda count: f"{count} writes")
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "over an old file"])
+@pytest.mark.parametrize("clock_s", [-86_400, 0, 86_400], ids=["clock behind", "clock right", "clock ahead"])
+def test_whether_a_file_was_written_depends_on_no_clock(tmp_path: Path, clock_s: int, exists: bool, writes: int):
+    """Times as of a file server, or of a host whose clock is set while the block lasts. Each text is the same."""
+    path = tmp_path / "result.yaml"
+    if exists:
+        write(path)
+        os.utime(path, (time.time() - clock_s,) * 2)
+    with watch_replacement(path) as is_replaced:
+        for _ in range(writes):  # the second write could be given the inode of the old file
+            write(path)
+            os.utime(path, (time.time() + clock_s,) * 2)
+        assert is_replaced() is (writes > 0)
+
+
+def test_a_file_that_was_removed_was_not_written(tmp_path: Path):
+    write(tmp_path / "result.yaml")
+    with watch_replacement(tmp_path / "result.yaml") as is_replaced:
+        (tmp_path / "result.yaml").unlink()
+        assert not is_replaced()
+        (tmp_path / "result.yaml").mkdir()
+        assert not is_replaced()
+
+
+def test_a_power_cut_right_after_a_write_leaves_the_new_file(tmp_path: Path):
+    """The copy of the disk holds what the file system had written to it by then, as after a power cut."""
+    folder = tmp_path / "out"
+    with disk_mounted(tmp_path / "disk.img", folder, create=True):
+        for content in ("old", "new"):
+            with atomic_write(folder / "result.yaml") as file:
+                file.write(content)
+        shutil.copy(tmp_path / "disk.img", tmp_path / "after.img")
+    with disk_mounted(tmp_path / "after.img", tmp_path / "after"):
+        assert (tmp_path / "after" / "result.yaml").read_text() == "new"
+        assert {path.name for path in (tmp_path / "after").iterdir()} == {"result.yaml", "lost+found"}
+
+
+@contextlib.contextmanager
+def disk_mounted(image: Path, folder: Path, *, create: bool = False) -> Iterator[None]:
+    """Mount a file as an ext4 disk; the test is skipped where that is not allowed."""
+    folder.mkdir()
+    if create:
+        with image.open("wb") as file:
+            file.truncate(8 << 20)
+    commands = [["mkfs.ext4", "-q", str(image)]] if create else []
+    commands.append(["mount", "-o", "loop", str(image), str(folder)])
+    for command in commands:
+        if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip(f"{command[0]} needs more rights than this process has, or is not there")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fuzz import pickle_opcodes as op
 from tests.running import PROJECT_DIR
 from ymir_detectron2.config.retinanet_config import load_config
 from ymir_detectron2.errors import ModelError, StorageError
@@ -224,3 +225,50 @@ def test_caffe2_weights_without_statistics_count_as_mean_0_and_variance_1(cfg):
 def test_weights_of_something_else_are_an_error(cfg, state):
     with pytest.raises(ModelError, match=r"some.pth: no tensor fits the backbone"):
         load_weights(build_retinanet(cfg, 2), state, source="some.pth")
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.pkl"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"PK\x05\x06" + bytes(18), id="an empty archive"),
+        pytest.param(b"PK\x03\x04" + bytes(200), id="zeros"),
+        pytest.param(op.program(pickle.BINBYTES8 + b"\xff" * 8), id="a promise of 16 exabytes"),
+        pytest.param(op.program(pickle.FRAME + b"\xff" * 8), id="a frame of 16 exabytes"),
+        pytest.param(op.program(op.NONE + pickle.TUPLE1 * 10_000), id="ten thousand levels"),
+        pytest.param(op.program(op.name("os", "a\tb\rc")), id="a name of several lines"),
+        pytest.param(b"\x80\x02I" + b"9" * 10_000 + b"\n.", id="ten thousand digits"),
+        pytest.param(
+            op.program(op.call(op.name("numpy.core.multiarray", "scalar"), op.dtype("O8", "|"), op.data(b"A" * 8))),
+            id="an object at an address",
+        ),
+    ],
+)
+def test_every_error_is_one_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError) as failure:
+        read_checkpoint(tmp_path / name)
+    assert len(str(failure.value).splitlines()) == 1
+
+
+def test_a_state_within_a_state_without_end_is_refused_in_time(tmp_path):
+    """Each level names the next one nine times over: walking through all of them would take years."""
+    wrappers = ("model", "model_state", "state_dict", "ema_state", "model_ema", "ema", "module", "state", "blobs")
+    content: dict[str, object] = {}
+    for _ in range(30):
+        content = dict.fromkeys(wrappers, content)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(ModelError, match="counted at each place that refers to them"):
+        read_checkpoint(tmp_path / "model.pkl")
+
+
+def test_unsigned_numbers_become_tensors_of_every_torch(tmp_path):
+    content = {"model": {STEM: np.ones(2, np.float32), "counters": np.array([2**32 - 1], np.uint32)}}
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(content))
+    assert read_checkpoint(tmp_path / "model.pkl").state_dict["counters"].tolist() == [2**32 - 1]
+
+
+def test_a_fifo_is_no_weight_file(tmp_path):
+    os.mkfifo(tmp_path / "model.pth")
+    with pytest.raises(ModelError, match=r"model\.pth: no such file"):
+        read_checkpoint(tmp_path / "model.pth")

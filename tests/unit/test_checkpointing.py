@@ -16,7 +16,7 @@ from torch import nn
 
 from tests.tiny_training import config, job_of
 from ymir_detectron2.config.settings import TrainSettings, effects_of
-from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.errors import ConfigError, ModelError
 from ymir_detectron2.retinanet.checkpoint import read_content, write_content
 from ymir_detectron2.training.checkpointing import (
     CheckpointDir,
@@ -25,6 +25,7 @@ from ymir_detectron2.training.checkpointing import (
     fingerprint,
     is_compatible,
     random_state,
+    restoring,
     set_random_state,
 )
 
@@ -208,3 +209,47 @@ def test_random_generators_continue_from_a_file_that_is_read_without_running_cod
     draw()
     set_random_state(read_content(tmp_path / "state.pth"))
     assert draw() == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"numpy": (10**9,)}, id="far behind the numbers, which numpy would read"),
+        pytest.param({"numpy": (-1,)}, id="before the numbers"),
+        pytest.param({"numpy": ("a",)}, id="text"),
+        pytest.param({"keys": torch.zeros(3, dtype=torch.int64)}, id="three numbers"),
+        pytest.param({"python": (3, (1, 2), None)}, id="two numbers of python"),
+        pytest.param({"torch": torch.zeros(4, dtype=torch.uint8)}, id="four bytes of torch"),
+    ],
+)
+def test_a_random_state_out_of_range_is_damage(tmp_path: Path, changes: dict[str, Any]):
+    """A position of a billion in numpy's state killed the process at the next random number."""
+    state = random_state()
+    keys, position, *rest = state["numpy"]
+    state["numpy"] = [changes.get("keys", keys), *changes.get("numpy", (position,)), *rest]
+    state.update({name: changes[name] for name in ("python", "torch") if name in changes})
+    sentence = r"the checkpoint of the unfinished training is damaged .*remove this folder"
+    with pytest.raises(ModelError, match=sentence), restoring(tmp_path):
+        set_random_state(state)
+    np.random.rand()
+
+
+def test_memory_that_runs_out_while_a_state_is_restored_is_no_damage(tmp_path: Path):
+    with pytest.raises(RuntimeError, match="out of memory"), restoring(tmp_path):
+        raise RuntimeError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": torch.ones(2)}, {"format": True}, {"step": None}, {"step": -1}, {"step": "3"},
+        {"fingerprint": []}, {"fingerprint": {"seed": 0}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_file_without_step_or_fingerprint_is_no_checkpoint(
+    tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+):
+    write_content(tmp_path / "step_0000006.pth", {"format": 1, "step": 6, "fingerprint": SAME, **changes})
+    assert CheckpointDir(tmp_path, SAME).load(must_resume=False) is None
+    assert "is not a checkpoint of this version" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,27 @@ def test_an_image_that_does_not_exist(tmp_path: Path, image: dict[str, Any]):
     json_file = write_coco(tmp_path, "train", [], images=[image])
     with pytest.raises(DatasetError, match=r"train\.json: image '.*' is not in .*images; give the folder that holds"):
         read_coco(tmp_path / "images", json_file)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "link.png", "linked_folder/secret.png", "/secret.png", "..", "", "a\0b"]
+)
+def test_a_file_name_that_leads_out_of_the_folder_of_images(tmp_path: Path, name: str):
+    """It was hard-linked into the task folder, whatever it was."""
+    json_file = write_coco(tmp_path, "train", [], images=[{"id": 7, "file_name": name}])
+    (tmp_path / "outside").mkdir()
+    for place in (tmp_path / "secret.png", tmp_path / "outside" / "secret.png"):
+        place.write_bytes(b"content")
+    (tmp_path / "images" / "link.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "images" / "linked_folder").symlink_to(tmp_path / "outside")
+    with pytest.raises(DatasetError, match=r"is not in .*images; give the folder that holds it"):
+        read_coco(tmp_path / "images", json_file)
+
+
+def test_json_without_end_is_no_coco_json(tmp_path: Path):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is no JSON"):
+        read_coco(tmp_path, tmp_path / "a.json")
+    os.mkfifo(tmp_path / "b.json")
+    with pytest.raises(ConfigError, match=r"cannot be read \(Not a regular file\)"):
+        read_coco(tmp_path, tmp_path / "b.json")

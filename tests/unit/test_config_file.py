@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from ymir_detectron2.config.config_file import read_values
+from ymir_detectron2.config.config_file import OWN_CONFIGS, find_config, read_values
 from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.yaml_file import load_yaml
 
 
 @pytest.fixture
@@ -86,5 +89,81 @@ def test_a_base_is_a_file_name(write, base):
         read_values(path)
 
 
+def test_a_base_is_found_by_its_name_among_this_projects_configs_unless_it_lies_next_to_the_file(write, tmp_path):
+    name = "COCO-Detection/retinanet_R_50_FPN_1x.yaml"
+    of_project = read_values(OWN_CONFIGS / name)
+    for written in (name, f"configs/{name}"):
+        assert read_values(write("a.yaml", f"_BASE_: {written}\nSEED: 3\n")) == {**of_project, "SEED": 3}
+    assert read_values(write("b.yaml", "_BASE_: ../Base-RetinaNet.yaml\n")) == read_values(
+        OWN_CONFIGS / "Base-RetinaNet.yaml"
+    ), "as in a file that was copied out of the zoo"
+    (tmp_path / "COCO-Detection").mkdir()
+    write(name, "SEED: 1\n")
+    assert read_values(write("c.yaml", f"_BASE_: {name}\n")) == {"SEED": 1}
+
+
+def test_a_base_is_found_by_its_name_in_the_zoo_of_an_engine_that_reads_it(write, tmp_path):
+    (tmp_path / "zoo").mkdir()
+    write("zoo/faster_rcnn.yaml", "_BASE_: base.yaml\nSEED: 1\n")
+    write("zoo/base.yaml", "VERSION: 2\nSEED: 0\n")
+    (tmp_path / "own").mkdir()
+    own = write("own/a.yaml", "_BASE_: faster_rcnn.yaml\n")
+    assert read_values(own, zoo=[tmp_path / "zoo"]) == {"VERSION": 2, "SEED": 1}
+    with pytest.raises(ConfigError, match=r"no such file, named as _BASE_ by .*; configs of detectron2 need engine: d"):
+        read_values(own)
+    with pytest.raises(ConfigError, match=r"no such file, named as _BASE_ by .* holds a\.yaml$"):
+        read_values(own, zoo=[])
+
+
+def test_another_reader_of_yaml_reads_every_file(write):
+    write("a.yaml", "SEED: 1\n")
+    path, read = write("b.yaml", "_BASE_: a.yaml\n"), []
+
+    def load(file):
+        read.append(file.name)
+        return load_yaml(file)
+
+    assert read_values(path, load=load) == {"SEED": 1}
+    assert read == ["b.yaml", "a.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("a.yaml", "one/a.yaml", id="the first folder that has it"),
+        pytest.param("b/c.yaml", "two/b/c.yaml", id="in a later one"),
+        pytest.param("configs/b/c.yaml", "two/b/c.yaml", id="with detectron2's folder in front"),
+        pytest.param("../b/c.yaml", "two/b/c.yaml", id="as a zoo file names its base"),
+        pytest.param("nowhere.yaml", None, id="nowhere"),
+        pytest.param("b", None, id="a folder"),
+        pytest.param("a" * 300, None, id="longer than names may be"),
+        pytest.param("a\0.yaml", None, id="no file system has it"),
+    ],
+)
+def test_a_config_is_found_by_its_name(write, tmp_path, name, expected):
+    for folder in ("one", "two/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("one/a.yaml", "two/a.yaml", "two/b/c.yaml"):
+        write(file, "")
+    found = find_config(name, [tmp_path / "one", tmp_path / "two"])
+    assert found == (tmp_path / expected if expected else None)
+
+
 def test_keys_are_not_checked_here(write):
     assert read_values(write("a.yaml", "A: {B: [1]}\nC.D: x\n")) == {"A.B": [1], "C.D": "x"}
+
+
+@pytest.mark.parametrize("bases", [1, 9], ids=["a long way down", "nine bases each, which are 43 million"])
+def test_a_configuration_of_more_than_a_hundred_files_is_refused(write, bases):
+    for level in range(300 if bases == 1 else 8):
+        write(f"{level}.yaml", f"_BASE_: [{', '.join([f'{level + 1}.yaml'] * bases)}]")
+    write("8.yaml" if bases == 9 else "300.yaml", "SEED: 1")
+    with pytest.raises(ConfigError, match=r"is file number 101 of one configuration; name fewer as _BASE_"):
+        read_values(write("first.yaml", "_BASE_: 0.yaml"))
+
+
+@pytest.mark.parametrize("base", ["fifo", "/dev/zero"])
+def test_a_base_that_is_no_file(write, tmp_path, base):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match=r"cannot be read \(Not a regular file\)"):
+        read_values(write("a.yaml", f"_BASE_: {base}"))

@@ -14,7 +14,7 @@ def test_a_key_is_either_read_or_ignored():
 
 def test_newer_keys_have_the_defaults_that_0_6_implies():
     assert ADDED_AFTER_0_6 == {
-        "DATALOADER.REPEAT_SQRT": True, "SOLVER.BASE_LR_END": 0.0, "SOLVER.NUM_DECAYS": 3,
+        "DATALOADER.REPEAT_SQRT": True, "FLOAT32_PRECISION": "", "SOLVER.BASE_LR_END": 0.0, "SOLVER.NUM_DECAYS": 3,
         "SOLVER.RESCALE_INTERVAL": False,
     }  # fmt: skip
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from ymir_detectron2.config.retinanet_config import load_config
 from ymir_detectron2.engines.devices import (
     autocast_dtype,
     choose_device,
+    configure_cuda,
     describe_device,
     loader_workers,
     onednn_has_bf16,
@@ -215,3 +216,28 @@ def test_the_log_names_the_device(monkeypatch: pytest.MonkeyPatch):
     assert describe_device(CPU) == f"CPU ({torch.get_num_threads()} threads)"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Test GPU")
     assert describe_device(GPU) == "GPU 0 (Test GPU)"
+
+
+@pytest.fixture
+def cuda_flags() -> Iterator[None]:
+    """Put back what `configure_cuda` sets for the whole process; a torch without CUDA has these flags too."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    yield
+    cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    ("precision", "allows_tf32"), [("highest", False), ("high", True), ("medium", True), ("", None)]
+)
+def test_keys_of_detectron2_for_a_gpu_are_obeyed(cuda_flags: None, precision: str, allows_tf32: bool | None):
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cfg = {"CUDNN_BENCHMARK": True, "FLOAT32_PRECISION": precision}
+    configure_cuda(cfg, torch.device("cpu"))
+    assert (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32) == (False, *before)
+    configure_cuda(cfg, torch.device("cuda", 0))
+    assert cudnn.benchmark
+    assert (cudnn.allow_tf32, matmul.allow_tf32) == (before if allows_tf32 is None else (allows_tf32, allows_tf32))
+    configure_cuda({"CUDNN_BENCHMARK": False, "FLOAT32_PRECISION": ""}, torch.device("cuda", 0))
+    assert not cudnn.benchmark

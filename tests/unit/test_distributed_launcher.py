@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Mapping, Sequence
 
 import pytest
 
 from tests.platform_reader import MonitorLine, read_monitor
-from tests.running import PROJECT_DIR, descendants
+from tests.running import PROJECT_DIR, descendants, wait_for_end
+from ymir_detectron2.supervision import ReportPipe
 
 SCRIPT = """
 import argparse, os, signal, sys, time
@@ -23,12 +26,14 @@ from ymir_detectron2.contract.task import monitor_place
 from ymir_detectron2.errors import DatasetError, StoppedError
 from ymir_detectron2.stop_signal import StopSignal
 from ymir_detectron2.failure import report_failure
+from ymir_detectron2.supervision import die_with_supervisor
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--env", type=Path)
 parser.add_argument("--progress", type=float, nargs=2)
 arguments = parser.parse_args()
 monitor = Monitor(*monitor_place(arguments.env), *arguments.progress)
+die_with_supervisor()
 stop = StopSignal().install()
 rank = int(os.environ["RANK"])
 if rank == 0:
@@ -51,18 +56,26 @@ class Run:
     monitor: MonitorLine
 
 
-def start(folder: Path, death: str, script: str = "ymir_mining.py") -> subprocess.Popen[str]:
+def start(
+    folder: Path,
+    death: str,
+    script: str = "ymir_mining.py",
+    *,
+    stdin: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    launcher: Sequence[str] = ("--standalone",),
+) -> subprocess.Popen[str]:
     """Two processes, of which the first waits for SIGTERM and the second does as `death` says."""
     (folder / script).write_text(SCRIPT.replace("DEATH", repr(death)))
     (folder / "in").mkdir()
     (folder / "in" / "env.yaml").write_text("task_id: t1\n")
     (folder / "out").mkdir()
-    launcher = ["-m", "ymir_detectron2.distributed_launcher", "--standalone"]
+    launcher = ["-m", "ymir_detectron2.distributed_launcher", *launcher]
     launcher += ["--nproc_per_node", "2", "--monitor_interval", "0.2"]
     task = [str(folder / script), "--env", str(folder / "in" / "env.yaml"), "--progress", "0.0", "0.8"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_DIR), "OMP_NUM_THREADS": "1"}
+    variables = {**os.environ, "PYTHONPATH": str(PROJECT_DIR), "OMP_NUM_THREADS": "1", **(environment or {})}
     return subprocess.Popen(
-        [sys.executable, *launcher, *task], cwd=PROJECT_DIR, env=environment, text=True,
+        [sys.executable, *launcher, *task], cwd=PROJECT_DIR, env=variables, text=True, stdin=stdin,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -97,7 +110,9 @@ def test_the_first_process_that_died_is_reported(tmp_path: Path, death: str, cod
     assert run.status == 1, run.output
     assert (run.monitor.state_code, run.monitor.state_message) == (code, sentence), run.output
     assert run.monitor.percent == 0.4
-    assert f"ERROR {code}: {sentence}" in run.output
+    lines = run.output.splitlines()
+    assert [line for line in lines if line.startswith("ERROR ")] == lines[-1:] == [f"ERROR {code}: {sentence}"]
+    assert "another process has reported 160004: stopped by SIGTERM" in lines
     assert "Traceback" not in run.output
 
 
@@ -110,6 +125,48 @@ def test_a_process_that_exits_without_reporting_an_error(tmp_path: Path):
     assert run.status == 1
     sentence = "process 2 of 2 of ymir_mining.py ended with exit status 3 and gave no reason; see the lines above"
     assert (run.monitor.state_code, run.monitor.state_message) == (160004, sentence)
+
+
+def test_with_a_supervisor_the_last_line_is_left_to_it(tmp_path: Path):
+    with ReportPipe() as pipe:
+        death = "os.kill(os.getpid(), signal.SIGKILL)"
+        run = finish(start(tmp_path, death, stdin=pipe.write_fd, environment=pipe.environment()), tmp_path)
+        (report,) = pipe.read()
+    assert (report.code, report.message) == (300103, run.monitor.state_message)
+    assert "ERROR" not in run.output
+
+
+def test_a_reason_reaches_the_log_without_a_disk(tmp_path: Path):
+    no_disk = f"out = Path({str(tmp_path / 'out')!r})\nout.rename(out.with_name('old'))\nout.touch()"
+    process = start(tmp_path, f"{no_disk}\nsys.exit(report_failure(monitor, DatasetError('line 3: no box')))")
+    output = process.communicate(timeout=90)[0]
+    assert process.returncode == 1
+    assert output.splitlines()[-1] == "ERROR 300002: line 3: no box"
+
+
+def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path):
+    """With torch 2 its processes are in sessions of their own."""
+    process = start(tmp_path, "time.sleep(600)")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    children = descendants(process.pid)
+    process.kill()
+    process.communicate()
+    assert len(children) == 2
+    wait_for_end(*children)
+
+
+@pytest.mark.slow
+def test_machines_that_cannot_meet(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        place = ("127.0.0.1", other.getsockname()[1])
+        launcher = ["--nnodes", "2", "--node_rank", "0", "--master_addr", place[0], "--master_port", str(place[1])]
+        run = finish(start(tmp_path, "", launcher=launcher), tmp_path)
+    assert run.status == 1
+    assert run.output.splitlines()[-1].startswith(f"ERROR 160004: machine 0 of 2 could not meet the others at {place[0]}:")
+    assert run.monitor.state_message.endswith("whether every machine was started")
 
 
 def test_processes_that_succeed(tmp_path: Path):

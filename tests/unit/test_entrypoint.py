@@ -12,8 +12,9 @@ import pytest
 
 from tests.conftest import MakeTree, Tree
 from tests.platform_reader import MonitorLine, read_monitor
+from ymir_detectron2.contract.output_lock import OutputLock
 from ymir_detectron2.contract.paths import DEFAULT_ENV_FILE
-from ymir_detectron2.entrypoint import Process, argument_parser, run_process
+from ymir_detectron2.entrypoint import Process, argument_parser, run_process, run_start
 from ymir_detectron2.errors import ModelError
 
 
@@ -83,6 +84,38 @@ def test_whatever_is_raised_is_reported(
     assert lines[-1].startswith(f"ERROR {code}: ")
     assert ("Traceback (most recent call last):" in lines) is has_traceback
     assert (monitor_of(tree).percent, monitor_of(tree).state_code) == (0.5, code)
+
+
+def test_a_start_works_under_the_lock_of_its_machine(tree: Tree):
+    tree.edit("config.yaml", args_options="--num-machines 2 --machine-rank 1 --dist-url tcp://node0:29500")
+
+    def work(process: Process) -> None:
+        assert len(process.inherited_fds) == 1
+        assert (tree.out_dir / ".lock-1").exists()
+
+    assert run_start(tree.env_file, work) == 0
+    assert not (tree.out_dir / ".lock-1").exists()
+
+
+def test_a_second_start_leaves_monitor_txt_to_the_first(tree: Tree, capsys: pytest.CaptureFixture[str]):
+    run_process(tree.env_file, lambda process: process.monitor.report(0.4))
+    before = (tree.out_dir / "monitor.txt").read_bytes()
+    with OutputLock(tree.out_dir):
+        assert run_start(tree.env_file, raising(ModelError("never begun"))) == 1
+    assert (tree.out_dir / "monitor.txt").read_bytes() == before
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"ERROR 160004: {tree.out_dir}: another start is working on this output folder (process ")
+
+
+def test_settings_that_cannot_be_read_are_reported_under_the_lock_of_machine_0(tree: Tree):
+    tree.edit("config.yaml", args_options="--machine-rank")
+
+    def work(process: Process) -> None:
+        assert (tree.out_dir / ".lock-0").exists()
+        raise ModelError("what is wrong")
+
+    assert run_start(tree.env_file, work) == 1
+    assert monitor_of(tree).state_code == 300004
 
 
 def test_without_the_output_folder_the_work_finds_out_what_is_missing(tmp_path: Path):

@@ -20,7 +20,8 @@ CODES = {
     errors.ExecutorError: 160004, errors.ConfigError: 300001, errors.DatasetError: 300002, errors.ImageError: 300003,
     errors.ModelError: 300004, errors.ObjectTypeError: 300005, errors.GpuKernelError: 300101,
     errors.NoGpuError: 300102, errors.OutOfMemoryError: 300103, errors.NonFiniteLossError: 300201,
-    errors.NetworkError: 300301, errors.StorageError: 160004, errors.StoppedError: 160004,
+    errors.NetworkError: 300301, errors.StorageError: 160004, errors.OutputInUseError: 160004,
+    errors.StoppedError: 160004,
 }  # fmt: skip
 
 OUT_OF_MEMORY = [

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.platform_reader import read_monitor
+from tests.running import PROJECT_DIR
 from ymir_detectron2 import errors
 from ymir_detectron2.contract.monitor import Monitor
 from ymir_detectron2.failure import as_executor_error, find_worker_death, report_failure
+from ymir_detectron2.supervision import FailureReport, ReportPipe
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,50 @@ def test_a_code_that_cannot_be_written_is_still_printed(tmp_path: Path, capsys: 
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("the code of this failure could not be written: ")
     assert lines[-1].startswith("ERROR 160004: unexpected failure (ValueError: boom)")
+
+
+def test_an_error_code_that_is_there_is_kept_unless_it_is_replaced(tmp_path: Path):
+    path = tmp_path / "monitor.txt"
+    report_failure(Monitor(path, "t1"), errors.StoppedError("stopped"))
+    for replaces, code in ((False, 160004), (True, 300004)):
+        report_failure(Monitor(path, "t1"), errors.ModelError("a.pth: gone"), replaces=replaces)
+        assert read_monitor(path.read_text()).state_code == code
+
+
+FAIL = """
+import sys
+from pathlib import Path
+from ymir_detectron2.contract.monitor import Monitor
+from ymir_detectron2.failure import report_failure
+try:
+    raise ValueError("no box")
+except ValueError as error:
+    sys.exit(report_failure(Monitor(Path(sys.argv[1]), "t1"), error))
+"""
+REASON = "unexpected failure (ValueError: no box); the lines above say where; please report them"
+
+
+@pytest.mark.parametrize("place", ["monitor.txt", "file/monitor.txt"], ids=["as usual", "no monitor.txt possible"])
+def test_with_a_supervisor_the_last_line_is_left_to_it(tmp_path: Path, place: str):
+    (tmp_path / "file").write_text("no folder")
+    with ReportPipe() as pipe:
+        failed = subprocess.run(
+            [sys.executable, "-c", FAIL, str(tmp_path / place)], cwd=PROJECT_DIR, text=True, check=False,
+            env={**os.environ, **pipe.environment()}, stdin=pipe.write_fd, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert pipe.read() == [FailureReport(160004, REASON)]
+    assert failed.returncode == 1
+    assert "ERROR" not in failed.stdout
+    assert failed.stdout.splitlines()[-1] == "ValueError: no box"
+
+
+def test_a_log_that_cannot_be_written_does_not_cost_the_code(tmp_path: Path):
+    with Path("/dev/full").open("w") as full:
+        failed = subprocess.run(
+            [sys.executable, "-c", FAIL, str(tmp_path / "monitor.txt")], cwd=PROJECT_DIR, stdout=full, check=False
+        )
+    assert failed.returncode != 0
+    assert read_monitor((tmp_path / "monitor.txt").read_text()).state_message == REASON
 
 
 def test_a_file_name_that_is_no_text_does_not_hide_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

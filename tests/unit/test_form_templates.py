@@ -13,7 +13,7 @@ from ymir_detectron2.config.settings import (
     TrainSettings,
     read_settings,
 )
-from ymir_detectron2.tasks.train import find_config_file
+from ymir_detectron2.engines.zoo import find_config_file
 from ymir_detectron2.tools.form_templates import TEMPLATES, template_text
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent.parent

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import warnings
 from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import pytest
@@ -157,6 +159,31 @@ def test_damaged_bytes_raise_nothing_but_an_image_error(tmp_path: Path):
                     read(path)
                 except ImageError:
                     continue
+
+
+def test_formats_that_no_camera_writes_are_refused_before_their_decoders_run(tmp_path: Path):
+    """EPS would start Ghostscript; PSD, FLI and their kind have a decoder each, whose holes are found every year."""
+    path = tmp_path / "image.jpg"  # PIL goes by the content, not by the name
+    for kind in ("DDS", "EPS", "ICO", "PCX", "SGI", "TGA"):
+        Image.new("RGB", (16, 16)).save(path, kind)
+        for read in (read_image_hw, read_image_bgr):
+            with pytest.raises(ImageError, match="cannot identify"):
+                read(path)
+
+
+def test_formats_that_cameras_write_are_read(tmp_path: Path):
+    path = tmp_path / "image"
+    for kind in {"BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"} & set(Image.SAVE):
+        Image.new("RGB", (16, 8), (0, 0, 255)).save(path, kind)
+        assert read_image_hw(path) == (8, 16), kind
+        assert read_image_bgr(path)[4, 8, 0] > 250, kind
+
+
+@pytest.mark.parametrize("read", [read_image_hw, read_image_bgr])
+def test_a_fifo_is_not_read(tmp_path: Path, read: Callable[[Path], object]):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match="Not a regular file"):
+        read(tmp_path / "a.jpg")
 
 
 def _originals() -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,9 @@ def test_lines_are_found_again_by_their_offset(tmp_path: Path):
         assert [line_at(file, line.offset) for line in lines] == [line._replace(number=0) for line in lines]
         with pytest.raises(DatasetError, match=r"index.tsv: has changed since it was first read"):
             line_at(file, 16)  # the empty line
+
+
+def test_a_fifo_is_not_read(tmp_path: Path):
+    os.mkfifo(tmp_path / "index.tsv")
+    with pytest.raises(DatasetError, match=r"index\.tsv: the candidate index cannot be read \(Not a regular file\)"):
+        read_index(tmp_path / "index.tsv", PathMap(tmp_path, tmp_path), DataIssues(), "candidate")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 
 from tests.conftest import MakeTree
-from ymir_detectron2.contract.monitor import Monitor
+from tests.running import wait_for_end
+from ymir_detectron2 import launch
+from ymir_detectron2.contract.monitor import Monitor, read_monitor
 from ymir_detectron2.contract.task import Task, load_task
 from ymir_detectron2.errors import ConfigError, ExecutorError, StoppedError
 from ymir_detectron2.launch import Step, _command, _environment, exit_status_error, plan, resume_hint, run_step
 from ymir_detectron2.stop_signal import StopSignal
+from ymir_detectron2.version import PROJECT_DIR
 
 MINING_AND_INFERENCE = {"run_mining": True, "run_infer": True}
 ENV_FILE = Path("env.yaml")
@@ -137,31 +141,79 @@ def step_that_runs(folder: Path, code: str) -> Step:
 
 
 def test_a_step_that_writes_its_result(tmp_path: Path, task: Task, stop: StopSignal):
-    run_step(step_that_runs(tmp_path, "result.write_text(' '.join(sys.argv[1:]))"), task, ENV_FILE, stop)
+    run_step(step_that_runs(tmp_path, "result.write_text(' '.join(sys.argv[1:]))"), ENV_FILE, stop)
     assert (tmp_path / "r").read_text() == "--env env.yaml --progress 0.0 1.0"
 
 
-@pytest.mark.parametrize("is_old", [False, True], ids=["no result", "result of an earlier run"])
-def test_a_step_without_its_result(tmp_path: Path, task: Task, stop: StopSignal, is_old: bool):
-    if is_old:
+@pytest.mark.parametrize("age_s", [None, 86_400, 0, -86_400])
+def test_a_step_without_its_result(tmp_path: Path, stop: StopSignal, age_s: int | None):
+    """The result of an earlier run is none, not even one that a clock which was ahead has dated in the future."""
+    if age_s is not None:
         (tmp_path / "r").write_text("old")
-        os.utime(tmp_path / "r", (1, 1))
+        os.utime(tmp_path / "r", (time.time() - age_s,) * 2)
     with pytest.raises(ExecutorError, match=r"script\.py ended without .*/r; the lines above say what it did"):
-        run_step(step_that_runs(tmp_path, ""), task, ENV_FILE, stop)
+        run_step(step_that_runs(tmp_path, ""), ENV_FILE, stop)
+
+
+def test_a_result_that_a_file_server_dates_by_its_own_clock(tmp_path: Path, stop: StopSignal):
+    (tmp_path / "r").write_text("of an earlier run")
+    code = "Path('new').write_text('new')\nos.utime('new', (1, 1))\nos.replace('new', result)"
+    run_step(step_that_runs(tmp_path, f"os.chdir({str(tmp_path)!r})\n{code}"), ENV_FILE, stop)
+    assert (tmp_path / "r").read_text() == "new"
 
 
 def test_only_machine_0_writes_a_result(tmp_path: Path, task: Task, stop: StopSignal):
     options = plan(changed(task, run_infer=True, config={"args_options": THREE_MACHINES}))[0].options
     # one process of one machine, so that no launcher waits for the other two
     step = step_that_runs(tmp_path, "")._replace(options=options._replace(num_machines=1))
-    run_step(step, task, ENV_FILE, stop)
+    run_step(step, ENV_FILE, stop)
 
 
-def test_the_error_that_a_child_has_reported_is_repeated(tmp_path: Path, task: Task, stop: StopSignal):
-    Monitor(task.monitor, task.task_id).fail(300004, "a.pth: does not fit")
+REPORT = """
+from ymir_detectron2.contract.monitor import Monitor
+from ymir_detectron2.errors import ModelError
+from ymir_detectron2.failure import report_failure
+status = report_failure(Monitor(Path(MONITOR), "t1"), ModelError("a.pth: does not fit"))
+"""
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(status)", "os.kill(os.getpid(), signal.SIGABRT)"])
+@pytest.mark.parametrize("monitor", ["monitor.txt", "script.py/monitor.txt"], ids=["as usual", "no disk"])
+def test_the_error_that_a_child_has_reported_is_repeated(
+    tmp_path: Path, stop: StopSignal, monkeypatch: pytest.MonkeyPatch, monitor: str, ending: str
+):
+    """Also where monitor.txt cannot be written, and where the child crashes at its exit after that."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT_DIR))
+    code = REPORT.replace("MONITOR", repr(str(tmp_path / monitor))) + ending
     with pytest.raises(ExecutorError, match=r"^a\.pth: does not fit$") as failure:
-        run_step(step_that_runs(tmp_path, "sys.exit(1)"), task, ENV_FILE, stop)
+        run_step(step_that_runs(tmp_path, code), ENV_FILE, stop)
     assert failure.value.code == 300004
+
+
+def test_what_monitor_txt_says_of_another_run_or_machine_is_not_taken_for_the_reason(
+    tmp_path: Path, task: Task, stop: StopSignal
+):
+    task.monitor.write_text("t1\t1.0\t0.1\t2\t300004\tof an earlier run\n")
+    with pytest.raises(ExecutorError, match=r"script\.py ended with exit status 3 and gave no reason"):
+        run_step(step_that_runs(tmp_path, "sys.exit(3)"), ENV_FILE, stop)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_what_a_child_leaves_running_is_killed(tmp_path: Path, stop: StopSignal, status: int):
+    code = (
+        "import subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"result.write_text(str(child.pid))\nsys.exit({status})"
+    )
+    with contextlib.suppress(ExecutorError):
+        run_step(step_that_runs(tmp_path, code), ENV_FILE, stop)
+    wait_for_end(int((tmp_path / "r").read_text()))
+
+
+def test_a_child_inherits_the_open_files_that_it_has_to(tmp_path: Path, stop: StopSignal):
+    with (tmp_path / "lock").open("w") as lock, (tmp_path / "other").open("w") as other:
+        code = f"os.fstat({lock.fileno()})\ntry:\n    os.fstat({other.fileno()})\nexcept OSError: result.touch()"
+        run_step(step_that_runs(tmp_path, code), ENV_FILE, stop, (lock.fileno(),))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +221,7 @@ def test_the_error_that_a_child_has_reported_is_repeated(tmp_path: Path, task: T
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", 300103, r"script\.py was killed by the system \(SIGKILL\)"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", 160004, r"script\.py crashed \(SIGSEGV\)"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 160004, r"script\.py was stopped by SIGTERM; start the task again"),
         ("sys.exit(3)", 160004, r"script\.py ended with exit status 3 and gave no reason"),
     ],
 )
@@ -176,7 +229,7 @@ def test_a_child_that_reports_nothing(
     tmp_path: Path, task: Task, stop: StopSignal, code: str, error_code: int, sentence: str
 ):
     with pytest.raises(ExecutorError, match=sentence) as failure:
-        run_step(step_that_runs(tmp_path, code), task, ENV_FILE, stop)
+        run_step(step_that_runs(tmp_path, code), ENV_FILE, stop)
     assert failure.value.code == error_code
 
 
@@ -191,14 +244,88 @@ def test_a_stop_is_passed_on_to_the_running_step(tmp_path: Path, task: Task, sto
     waiting = threading.Thread(target=stop_when_started, daemon=True)
     waiting.start()
     with pytest.raises(StoppedError, match=r"^stopped by SIGTERM while .*/script\.py was running; start"):
-        run_step(step, task, ENV_FILE, stop)
+        run_step(step, ENV_FILE, stop)
+
+
+SAVES = """
+is_stopped = []
+signal.signal(signal.SIGTERM, lambda *_: is_stopped.append(1))
+Path(__file__).with_name('started').touch()
+while not is_stopped: time.sleep(0.02)
+{waits}
+result.write_text('saved')
+sys.exit({status})
+"""
+
+
+def signal_when(condition: Callable[[], bool]) -> threading.Thread:
+    """Send SIGTERM to this process as soon as a condition holds."""
+
+    def wait() -> None:
+        while not condition():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("status", "code"), [(1, 160004), (0, 0)], ids=["saves its work", "ends well"])
+def test_a_step_that_takes_longer_than_the_grace_is_not_killed(
+    tmp_path: Path, task: Task, stop: StopSignal, monkeypatch: pytest.MonkeyPatch, status: int, code: int
+):
+    """Otherwise `docker stop -t 600` would give it no more time than `docker stop`."""
+    monkeypatch.setattr(launch, "STOP_GRACE_S", 0.2)
+    monitor = Monitor(task.monitor, task.task_id)
+    monitor.report(0.3)
+    # the step goes on only once the error code is there, which it has to be before docker kills everything
+    waits = f"while '160004' not in Path({str(task.monitor)!r}).read_text(): time.sleep(0.02)"
+    step = step_that_runs(tmp_path, SAVES.format(waits=waits, status=status))
+    signal_when((tmp_path / "started").exists)
+    with contextlib.ExitStack() as failures:
+        if status:
+            failures.enter_context(pytest.raises(StoppedError, match=r"^stopped by SIGTERM while "))
+        run_step(step, ENV_FILE, stop, monitor=monitor)
+    assert (tmp_path / "r").read_text() == "saved"
+    line = read_monitor(task.monitor)
+    assert line is not None
+    assert (line.code, line.fraction) == (code, 0.3 if status else 1.0)
+
+
+def test_what_a_late_step_reports_replaces_what_was_written_in_advance(
+    tmp_path: Path, task: Task, stop: StopSignal, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(launch, "STOP_GRACE_S", 0.2)
+    waits = f"while '160004' not in Path({str(task.monitor)!r}).read_text(): time.sleep(0.02)"
+    report = f"""
+sys.path.insert(0, {str(PROJECT_DIR)!r})
+from ymir_detectron2.supervision import FailureReport, report_to_supervisor
+report_to_supervisor(FailureReport(300201, 'the loss is NaN'))"""
+    step = step_that_runs(tmp_path, SAVES.format(waits=waits + report, status=1))
+    monitor = Monitor(task.monitor, task.task_id)
+    monitor.report(0.3)
+    signal_when((tmp_path / "started").exists)
+    with pytest.raises(ExecutorError, match=r"^the loss is NaN$"):
+        run_step(step, ENV_FILE, stop, monitor=monitor)
+    assert read_monitor(task.monitor) == (0.3, 300201, "the loss is NaN")
+
+
+def test_a_second_signal_kills_a_step_that_does_not_end(tmp_path: Path, task: Task, stop: StopSignal):
+    step = step_that_runs(tmp_path, SAVES.format(waits="result.touch()\ntime.sleep(600)", status=1))
+    threads = [signal_when((tmp_path / "started").exists), signal_when((tmp_path / "r").exists)]
+    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM while "):
+        run_step(step, ENV_FILE, stop)
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "r").read_text() == ""
 
 
 def test_no_step_begins_after_a_stop(task: Task, stop: StopSignal):
     os.kill(os.getpid(), signal.SIGTERM)
     step = plan(changed(task, run_infer=True))[0]
     with pytest.raises(StoppedError, match=r"^stopped by SIGTERM before ymir_infer\.py began; start the task again$"):
-        run_step(step, task, ENV_FILE, stop)
+        run_step(step, ENV_FILE, stop)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +334,7 @@ def test_no_step_begins_after_a_stop(task: Task, stop: StopSignal):
         ("ymir_train.py", -9, 300103, "lower batch_size or num_workers, or give the container more memory; finished"),
         ("ymir_mining.py", -9, 300103, "memory; start the task again on the same /out: finished images are kept"),
         ("ymir_infer.py", -11, 160004, "P crashed (SIGSEGV)"),
+        ("ymir_infer.py", -15, 160004, "P was stopped by SIGTERM; start the task again on the same /out"),
         ("ymir_infer.py", 3, 160004, "P ended with exit status 3 and gave no reason"),
     ],
 )

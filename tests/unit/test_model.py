@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -151,8 +150,8 @@ def test_a_detector_needs_a_class():
 
 _PROCESS = """
 import sys, torch, torch.distributed as dist
-sys.path[:0] = [{root!r}, {here!r}]
-import test_model as shared
+sys.path.insert(0, {root!r})
+from tests.unit import test_model as shared
 torch.set_num_threads(1)
 rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
@@ -177,7 +176,7 @@ def gradient_of(model, images):
 
 @pytest.mark.slow
 def test_two_processes_average_to_the_gradient_of_one_with_the_whole_batch(tmp_path):
-    code = _PROCESS.format(root=str(PROJECT_DIR), here=str(Path(__file__).parent))
+    code = _PROCESS.format(root=str(PROJECT_DIR))
     outs = [tmp_path / "0.pt", tmp_path / "1.pt"]
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(rank), str(tmp_path / "store"), str(out)])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.contract.test_bad_storage import WITHOUT_POWERS
 from tests.platform_reader import read_monitor as platform_read_monitor
+from tests.running import PROJECT_DIR
 from ymir_detectron2.contract.monitor import Monitor, read_monitor
 
 
@@ -67,3 +73,30 @@ def test_a_monitor_file_that_cannot_be_parsed_is_replaced(tmp_path: Path, text: 
 def test_no_task_id_breaks_the_line(tmp_path: Path, task_id: str):
     Monitor(tmp_path / "monitor.txt", task_id).report(0.5)
     assert state(tmp_path / "monitor.txt")[0] == 0.5
+
+
+def test_where_no_new_file_can_be_made_the_old_one_is_overwritten(tmp_path: Path):
+    """As on a full disk: a shorter line over a longer one, and a longer one with an error code."""
+    path = tmp_path / "monitor.txt"
+    path.write_text(f"t1\t1.0\t0.1000\t2\t300001\t{'long ' * 40}\n")
+    prefix = WITHOUT_POWERS if os.geteuid() == 0 else []
+    if prefix and shutil.which("setpriv") is None:
+        pytest.skip("root may write everywhere, and setpriv is not installed")
+    code = """
+import sys
+from pathlib import Path
+from ymir_detectron2.contract.monitor import Monitor
+monitor = Monitor(Path(sys.argv[1]), "t1")
+monitor.report(0.5)
+print(Path(sys.argv[1]).read_text(), end="")
+monitor.fail(160004, "stopped")
+"""
+    tmp_path.chmod(0o555)
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", code, str(path)], cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True, check=True
+    )
+    tmp_path.chmod(0o755)
+    assert len(done.stdout.splitlines()) == 1
+    assert platform_read_monitor(done.stdout).percent == 0.5
+    assert state(path) == (0.5, 160004, "stopped")
+    assert [file.name for file in tmp_path.iterdir()] == ["monitor.txt"]

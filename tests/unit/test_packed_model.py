@@ -118,3 +118,38 @@ def test_models_that_do_not_exist(tmp_path: Path):
             pack_best_stage(source)
     with pytest.raises(ConfigError, match="no model files were given"):
         pack_best_stage([])
+
+
+def named(stage: str, file: str) -> dict[str, Any]:
+    return {"best_stage_name": stage, "model_stages": {stage: {"stage_name": stage, "files": [file], "mAP": 0.5}}}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(named("../../../written", "s1.pth"), id="stage above"),
+        pytest.param(named("/written", "s1.pth"), id="absolute stage"),
+        pytest.param(named(".", "s1.pth"), id="the folder as a stage"),
+        pytest.param(named("s1", "../../../secret"), id="file above"),
+        pytest.param(named("s1", "link"), id="link to a file above"),
+        pytest.param({"model": ["../../secret"], "map": 0.5}, id="file above, first release"),
+        pytest.param(named("s1", "s1/../../../../secret"), id="file above by a detour"),
+    ],
+)
+@pytest.mark.parametrize("release", ["1.1.0", "2.5.0"])
+def test_names_that_lead_out_of_the_folders_are_refused(tmp_path: Path, result: Any, release: str):
+    """Stages and files of these names were written anywhere, and files from anywhere were packed."""
+    models = write_training(tmp_path / "training", result, ["s1.pth", "s1/s1.pth"])
+    (tmp_path / "training" / "secret").write_text("a key")
+    (models / "link").symlink_to(tmp_path / "training" / "secret")
+    task = tmp_path / "far" / "down" / "models"
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigError, match=r"result\.yaml"):
+        unpack_stage(pack_best_stage(models), task, find_release(release), ["a"])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("files", [5, "s1.pth", [5], {"s1.pth": 1}, []], ids=str)
+def test_files_that_are_no_list_of_names(tmp_path: Path, files: Any):
+    with pytest.raises(ConfigError, match="names no best stage with files"):
+        pack_best_stage(write_training(tmp_path, {"model": files}))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.platform_reader import MOST_BOXES_BEFORE_2_1, RELEASES, read_infer_result
 from tests.rectangle_detector import BLUE, CLASS_NAMES, RED, RectangleDetector, draw
+from ymir_detectron2.contract.infer_result import InferResultWriter
 from ymir_detectron2.detections import Detections
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.inference import prefetch
@@ -163,3 +166,26 @@ def test_result_boxes_are_whole_pixels_inside_and_at_least_one_wide(box: tuple, 
 
 def test_no_detections_are_no_result_boxes():
     assert list(pixel_boxes(Detections.empty(), (64, 96), ())) == []
+
+
+@pytest.mark.parametrize("tiling", [Tiling(), Tiling(128, 40)], ids=["whole image", "tiles"])
+@pytest.mark.parametrize("release", RELEASES)
+def test_boxes_are_written_best_first(tmp_path: Path, tiling: Tiling, release: str):
+    """Before 2.1 the platform keeps 50 of an image: the same ones whether it sorts them or takes the first."""
+    order = np.random.default_rng(1).permutation(60)
+    rectangles = [
+        (24 * (n % 10), 24 * (n // 10), 24 * (n % 10) + 16, 24 * (n // 10) + 16, n % 3, 100 + 2 * int(brightness))
+        for n, brightness in enumerate(order)
+    ]
+    path = save(tmp_path, "many.png", draw(*rectangles, height=144, width=240))
+    (image,) = predict_images(RectangleDetector(), [path], tiling=tiling)
+    newest = release not in RELEASES[: RELEASES.index("1.3.0dev")]
+    with InferResultWriter(tmp_path / "infer-result.json", writes_stages=newest) as writer:
+        writer.add("many.png", image.result_boxes(CLASS_NAMES))
+    (written,) = json.loads((tmp_path / "infer-result.json").read_text())["detection"].values()
+    scores = [box["score"] for box in written["boxes" if newest else "annotations"]]
+    assert len(scores) == 60
+    assert scores == sorted(scores, reverse=True)
+    kept = read_infer_result(tmp_path / "infer-result.json", ["many.png"], CLASS_NAMES, release)["many.png"]
+    limit = MOST_BOXES_BEFORE_2_1 if release in RELEASES[: RELEASES.index("2.1.0")] else 60
+    assert [box.score for box in kept] == scores[:limit]

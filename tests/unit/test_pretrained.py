@@ -11,23 +11,20 @@ import pytest
 import torch
 
 from tests.running import TINY_CONFIG
-from tests.tiny_training import PROJECT_DIR, R50_CONFIG, job_of
-from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
+from tests.tiny_training import PROJECT_DIR, job_of
+from ymir_detectron2.config.packed_config import packed_yaml
+from ymir_detectron2.config.retinanet_config import load_config
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.engines.pretrained import (
     class_names_of,
-    coco_weights,
     config_of,
-    imagenet_weights,
     initial_weights,
-    is_imagenet,
     require_complete,
 )
 from ymir_detectron2.errors import ConfigError, ModelError, NetworkError
 from ymir_detectron2.retinanet.checkpoint import LoadReport
 from ymir_detectron2.training.resolve_config import resolve_config
 
-R101_CONFIG = R50_CONFIG.with_name("retinanet_R_101_FPN_3x.yaml")
 CLASS_LAYER = "head.cls_score."
 
 
@@ -35,33 +32,6 @@ def package(
     names: tuple[str, ...] | None = None, weights: str = "model.pth", config: str | None = None
 ) -> ModelPackage:
     return ModelPackage(Path(weights), Path(config) if config else None, names, "model_params_path")
-
-
-def small(**values: Any) -> RetinaNetConfig:
-    return load_config(R50_CONFIG).merged({key.replace("__", "."): value for key, value in values.items()}, "test")
-
-
-@pytest.mark.parametrize(
-    ("cfg", "names", "backbone"),
-    [
-        (load_config(R50_CONFIG), ["model_final_5bd44e.pkl", "model_final_bfca0b.pkl"], "R-50.pkl"),
-        (load_config(R101_CONFIG), ["model_final_971ab9.pkl"], "R-101.pkl"),
-        (load_config(TINY_CONFIG), [], "R-50.pkl"),
-        (small(MODEL__FPN__OUT_CHANNELS=64), [], "R-50.pkl"),
-        (small(MODEL__FPN__NORM="GN"), [], "R-50.pkl"),
-        (small(MODEL__RETINANET__NORM="GN"), [], "R-50.pkl"),
-        (small(MODEL__RESNETS__NORM="GN"), [], "R-50.pkl"),
-        (small(MODEL__RESNETS__NORM="BN"), ["model_final_5bd44e.pkl", "model_final_bfca0b.pkl"], "R-50.pkl"),
-        (small(MODEL__RESNETS__DEPTH=18, MODEL__WEIGHTS=""), [], ""),
-    ],
-    ids=[
-        "R50", "R101", "narrow", "another pyramid", "a pyramid with norms", "heads with norms", "group normalisation",
-        "statistics that go on", "R18",
-    ],
-)  # fmt: skip
-def test_which_weights_are_published_for_a_network(cfg: RetinaNetConfig, names: list[str], backbone: str):
-    assert [address.rsplit("/", 1)[-1] for address in coco_weights(cfg)] == names
-    assert imagenet_weights(cfg).rsplit("/", 1)[-1] == backbone
 
 
 COCO_1X, IMAGENET = "model_final_bfca0b.pkl", "R-50.pkl"
@@ -126,6 +96,32 @@ def test_a_chosen_model_gives_its_class_layer_only_for_the_same_classes(
     assert initial[1] == weights
     assert sorted(initial[0]) == ["head.bbox_pred.bias"] + ["head.cls_score.weight"] * keeps_classes
     assert ("the class layer starts from random values" in caplog.text) is not keeps_classes
+
+
+@pytest.mark.parametrize("name", ["model_final_280758.pkl", "model_final_480dd8.pkl", COCO_1X])
+def test_any_file_of_the_zoo_is_known_to_be_trained_on_coco(tmp_path: Path, name: str):
+    """A copy anywhere, of another network than the one that is trained: its 80 classes are not those of a task."""
+    torch.save({"model": {"head.cls_score.weight": torch.zeros(2), "x": torch.zeros(1)}}, tmp_path / name)
+    job = job_of(tmp_path, {}, overrides={"MODEL.WEIGHTS": str(tmp_path / name)})
+    initial = initial_weights(resolve_config(job, load_config), job, (CLASS_LAYER,))
+    assert initial is not None
+    assert list(initial[0]) == ["x"]
+
+
+def test_a_packed_config_file_brings_the_weights_next_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The working folder is another one, and has no file of that name."""
+    monkeypatch.chdir(tmp_path)
+    packed = tmp_path / "iter_0000120"
+    packed.mkdir()
+    torch.save({"model": {"x": torch.ones(1)}, "class_names": ["a", "b"]}, packed / "iter_0000120.pth")
+    (packed / "config.yaml").write_text(packed_yaml(load_config(TINY_CONFIG), "iter_0000120.pth"))
+    job = job_of(tmp_path, {}, config_file=packed / "config.yaml")
+    state_dict, path = initial_weights(resolve_config(job, load_config), job, (CLASS_LAYER,)) or ({}, None)
+    assert (list(state_dict), path) == (["x"], packed / "iter_0000120.pth")
+    # what args_options name is relative to the working folder, as for detectron2
+    job = job_of(tmp_path, {}, config_file=packed / "config.yaml", overrides={"MODEL.WEIGHTS": "iter_0000120.pth"})
+    with pytest.raises(ModelError, match=r"MODEL.WEIGHTS iter_0000120\.pth: no such file"):
+        initial_weights(resolve_config(job, load_config), job, (CLASS_LAYER,))
 
 
 def test_an_empty_weights_key_of_the_config_is_an_explicit_none(tmp_path: Path):
@@ -217,11 +213,3 @@ def test_weights_must_fill_the_network(report: LoadReport, problem: str | None):
     else:
         with pytest.raises(ModelError, match=rf"^model\.pth: does not fit config\.yaml with 2 classes: {problem}"):
             require_complete(report, package(config="config.yaml"), 2)
-
-
-def test_addresses_of_imagenet_weights():
-    assert is_imagenet("detectron2://ImageNetPretrained/MSRA/R-50.pkl")
-    assert not is_imagenet("detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl")
-    assert not is_imagenet("")
-    own = "detectron2://ImageNetPretrained/FAIR/X-101-32x8d.pkl"
-    assert imagenet_weights(small(MODEL__WEIGHTS=own)) == own

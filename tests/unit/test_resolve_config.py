@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.running import TINY_CONFIG
-from tests.tiny_training import job_of
-from ymir_detectron2.config.retinanet_config import load_config
+from tests.tiny_training import R50_CONFIG, job_of
+from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.errors import ConfigError
 from ymir_detectron2.training.resolve_config import require_free, resolve_config
@@ -48,7 +48,7 @@ def test_a_config_without_length_or_batch_is_one_sentence_even_where_another_pla
     section, name = key.split(".")
     (tmp_path / "own.yaml").write_text(f"{section}: {{{name}: 0}}")
     job = job_of(tmp_path, {}, config_file=tmp_path / "own.yaml", overrides={key: "4"})
-    with pytest.raises(ConfigError, match=f"{key}: must be at least 1, found 0"):
+    with pytest.raises(ConfigError, match=f"{key} is 0, must be at least 1"):
         resolve_config(job, load_config)
 
 
@@ -64,6 +64,24 @@ def test_repeat_factor_is_detectron2s_sampler(tmp_path: Path):
     assert cfg["DATALOADER.REPEAT_THRESHOLD"] == 0.1
 
 
+@pytest.mark.parametrize(
+    ("form", "overrides", "expected"),
+    [
+        pytest.param({"batch_size": 8}, {}, (0.005, 0.0005), id="scaled with the batch"),
+        pytest.param({"batch_size": 8, "learning_rate": 0.001}, {}, (0.001, 0.0001), id="of the form"),
+        pytest.param({}, {"SOLVER.BASE_LR": "0.1"}, (0.1, 0.01), id="of args_options"),
+        pytest.param({}, {"SOLVER.BASE_LR_END": "0.002"}, (0.01, 0.002), id="as args_options specify"),
+    ],
+)
+def test_the_learning_rate_of_the_end_keeps_its_share(
+    tmp_path: Path, form: dict, overrides: dict, expected: tuple[float, float]
+):
+    own = tmp_path / "own.yaml"
+    own.write_text(f"_BASE_: {R50_CONFIG}\nSOLVER: {{LR_SCHEDULER_NAME: WarmupCosineLR, BASE_LR_END: 0.001}}\n")
+    cfg = resolve_config(job_of(tmp_path, form, config_file=own, overrides=overrides), load_config)
+    assert (cfg["SOLVER.BASE_LR"], cfg["SOLVER.BASE_LR_END"]) == pytest.approx(expected)
+
+
 def test_evaluation_period_of_the_form(tmp_path: Path):
     cfg = resolve_config(job_of(tmp_path, {"max_iter": 100, "eval_period": 7}), load_config)
     assert cfg["TEST.EVAL_PERIOD"] == cfg["SOLVER.CHECKPOINT_PERIOD"] == 7
@@ -71,11 +89,45 @@ def test_evaluation_period_of_the_form(tmp_path: Path):
     assert cfg["TEST.EVAL_PERIOD"] == 10, "a tenth of the run"
 
 
-def test_a_pretrained_model_brings_its_network_and_config_file_the_rest(tmp_path: Path):
+def resolved_with_model(tmp_path: Path, form: dict, overrides: dict | None = None) -> RetinaNetConfig:
     package = ModelPackage(tmp_path / "model.pth", TINY_CONFIG, None, "pretrained_model_params")
+    job = dataclasses.replace(job_of(tmp_path, form, overrides=overrides), pretrained=package)
+    return resolve_config(job, load_config)
+
+
+def test_a_chosen_model_brings_network_and_images_and_the_form_the_schedule(tmp_path: Path):
+    cfg = resolved_with_model(tmp_path, {"batch_size": 8, "max_iter": 900})
+    assert (cfg["MODEL.FPN.OUT_CHANNELS"], cfg["INPUT.MIN_SIZE_TEST"]) == (64, 64)
+    assert (cfg["SOLVER.CLIP_GRADIENTS.ENABLED"], cfg["SOLVER.CLIP_GRADIENTS.CLIP_TYPE"]) == (True, "norm")
+    # retinanet_R_50_FPN_1x.yaml: 16 images, rate 0.01, decays at 2/3 and 8/9 of the run
+    assert (cfg["SOLVER.BASE_LR"], cfg["SOLVER.STEPS"], cfg["SOLVER.WARMUP_ITERS"]) == (0.005, (600, 800), 10)
+
+
+def test_image_size_and_args_options_win_over_the_chosen_model(tmp_path: Path):
+    cfg = resolved_with_model(tmp_path, {"image_size": 128}, {"INPUT.FORMAT": "RGB", "INPUT.MAX_SIZE_TEST": "150"})
+    assert (cfg["INPUT.MIN_SIZE_TRAIN"], cfg["INPUT.MAX_SIZE_TRAIN"]) == ((128,), 192), "twice 64 and 96"
+    assert (cfg["INPUT.MIN_SIZE_TEST"], cfg["INPUT.MAX_SIZE_TEST"], cfg["INPUT.FORMAT"]) == (128, 150, "RGB")
+
+
+def test_args_options_mend_what_this_project_cannot_train(tmp_path: Path):
+    """A model of another program may have been shown what nobody here can show."""
+    shown = "{FORMAT: YUV-BT.601, RANDOM_FLIP: diagonal}"
+    (tmp_path / "config.yaml").write_text(f"_BASE_: {TINY_CONFIG}\nINPUT: {shown}\n")
+    package = ModelPackage(tmp_path / "model.pth", tmp_path / "config.yaml", None, "pretrained_model_params")
+    overrides = {"INPUT.FORMAT": "BGR", "INPUT.RANDOM_FLIP": "none"}
+    job = dataclasses.replace(job_of(tmp_path, {}, overrides=overrides), pretrained=package)
+    cfg = resolve_config(job, load_config)
+    assert (cfg["INPUT.FORMAT"], cfg["INPUT.RANDOM_FLIP"]) == ("BGR", "none")
+
+
+def test_a_repeat_factor_of_the_model_does_not_outlive_it(tmp_path: Path):
+    """An empty repeat_factor means off, also where the model was trained with one."""
+    (tmp_path / "config.yaml").write_text(
+        f"_BASE_: {TINY_CONFIG}\nDATALOADER: {{SAMPLER_TRAIN: RepeatFactorTrainingSampler, REPEAT_THRESHOLD: 0.1}}\n"
+    )
+    package = ModelPackage(tmp_path / "model.pth", tmp_path / "config.yaml", None, "pretrained_model_params")
     cfg = resolve_config(dataclasses.replace(job_of(tmp_path, {}), pretrained=package), load_config)
-    assert cfg["MODEL.FPN.OUT_CHANNELS"] == 64
-    assert cfg["INPUT.MIN_SIZE_TEST"] == 800
+    assert (cfg["MODEL.FPN.OUT_CHANNELS"], cfg["DATALOADER.SAMPLER_TRAIN"]) == (64, "TrainingSampler")
 
 
 def test_the_classes_of_the_task_and_images_without_objects_are_always_used(tmp_path: Path):

@@ -38,6 +38,12 @@ def test_a_file_is_merged_over_the_defaults_and_its_errors_name_it(tmp_path: Pat
         load_config(path)
 
 
+def test_of_the_keys_that_are_not_wanted_nothing_is_read_or_checked(tmp_path: Path):
+    path = tmp_path / "a.yaml"
+    path.write_text("SEEDS: 3\nSOLVER: {OPTIMIZER: ADAMW, STEPS: never}\nINPUT: {FORMAT: RGB}\n")
+    assert dict(load_config(path, ("MODEL", "INPUT"))) == {**DEFAULTS, "INPUT.FORMAT": "RGB"}
+
+
 @pytest.mark.parametrize("key", ["MODEL.ROI_HEADS.NUM_CLASSES", "DATASETS.TRAIN", "OUTPUT_DIR", "MODEL.DEVICE"])
 def test_keys_that_a_retinanet_never_reads_are_accepted_and_dropped(key):
     assert dict(RetinaNetConfig.default().merged({key: 5}, "here")) == dict(RetinaNetConfig.default())

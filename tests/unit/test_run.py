@@ -11,9 +11,9 @@ import torch
 
 from tests.tiny_training import build, config, draw_set, nothing_detected, run_training, validation_loss
 from ymir_detectron2.dataset.coco_json import CocoDataset
-from ymir_detectron2.errors import StoppedError
+from ymir_detectron2.errors import ModelError, StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
-from ymir_detectron2.retinanet.checkpoint import read_checkpoint
+from ymir_detectron2.retinanet.checkpoint import read_checkpoint, read_content, write_content
 
 CFG = config(SOLVER__MAX_ITER=4, SOLVER__IMS_PER_BATCH=1, TEST__EVAL_PERIOD=2, SOLVER__CHECKPOINT_PERIOD=0)
 
@@ -49,6 +49,19 @@ def test_a_resumed_training_has_losses_and_weights_of_an_uninterrupted_one(
     expected = read_checkpoint(tmp_path / "whole" / last.files[0]).state_dict
     weights = read_checkpoint(tmp_path / last.files[0]).state_dict
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+def test_a_checkpoint_that_bears_the_name_of_this_training_but_not_its_state_is_one_sentence(
+    tmp_path: Path, data: CocoDataset
+):
+    with pytest.raises(StoppedError):
+        run_training(tmp_path, data, CFG, stop_after=3)
+    newest = tmp_path / "resume" / "step_0000003.pth"
+    content = read_content(newest)
+    content["trainer"]["state"]["optimizer"] = {"state": 7}
+    write_content(newest, content)
+    with pytest.raises(ModelError, match=r"resume: the checkpoint of the unfinished training is damaged \(KeyError\)"):
+        run_training(tmp_path, data, CFG)
 
 
 def test_a_stop_request_saves_the_steps_since_the_last_stage(tmp_path: Path, data: CocoDataset):

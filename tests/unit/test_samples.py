@@ -12,7 +12,7 @@ from PIL import Image
 from tests.tiny_training import config
 from ymir_detectron2.contract.data_issues import DataIssues
 from ymir_detectron2.dataset.coco_json import CocoDataset
-from ymir_detectron2.errors import ConfigError, DatasetError
+from ymir_detectron2.errors import DatasetError
 from ymir_detectron2.training.augmentations import LabelledImage
 from ymir_detectron2.training.samples import TrainingDataset, UnreadableImage, readable_batches
 from ymir_detectron2.training.sampling import SampleIndex
@@ -81,11 +81,6 @@ def test_an_unreadable_image_is_returned_as_such_and_not_raised(tmp_path: Path):
     found = TrainingDataset(config(), one_image(tmp_path / "gone.jpg", (64, 64)), seed=0)[SampleIndex(0, 0)]
     assert isinstance(found, UnreadableImage)
     assert "gone.jpg" in found.reason
-
-
-def test_an_unknown_flip_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"INPUT.RANDOM_FLIP: must be none, horizontal or vertical, found 'diagonal'"):
-        sample(tmp_path, (64, 64), INPUT__RANDOM_FLIP="diagonal")
 
 
 BAD = UnreadableImage("bad.jpg")

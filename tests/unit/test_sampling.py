@@ -94,8 +94,3 @@ def test_a_restart_continues_the_stream_where_it_was():
     whole = batches(MIXED, 9, config())
     rest = InfiniteBatchSampler(config(), MIXED, seed=0, rank=0, world_size=1, first=4)
     assert list(itertools.islice(rest, 5)) == whole[4:]
-
-
-def test_an_unknown_sampler_is_named():
-    with pytest.raises(ConfigError, match="'Other' is not known to the torch engine"):
-        batches(MIXED, 1, config(DATALOADER__SAMPLER_TRAIN="Other"))

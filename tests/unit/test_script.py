@@ -24,7 +24,7 @@ def infer(run):
     print("run", run.is_main, run.is_local_main, run.rank, run.world_size, run.is_multi_node, run.settings.tile_size)
     {function}
 
-sys.exit(run_script("inference", InferSettings, infer, sys.argv[1:]))
+sys.exit(run_script("inference", lambda: (InferSettings, infer), sys.argv[1:]))
 """
 
 

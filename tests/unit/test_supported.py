@@ -18,13 +18,10 @@ RETINANET = Path(__file__).resolve().parents[2] / "configs" / "COCO-Detection" /
     [
         ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN"),
         ("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
-        ("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),
         ("MODEL.RESNETS.DEFORM_ON_PER_STAGE", [False, True, True, True]),
         ("MODEL.RESNETS.NORM", "naiveSyncBN"),
-        ("INPUT.FORMAT", "YUV-BT.601"),
         ("INPUT.CROP.ENABLED", True),
         ("TEST.PRECISE_BN.ENABLED", True),
-        ("DATALOADER.SAMPLER_TRAIN", "RandomSubsetTrainingSampler"),
     ],
 )
 def test_what_only_detectron2_can_do_is_refused_by_name(key, value):
@@ -51,6 +48,18 @@ def test_what_no_engine_can_do_names_the_key(key, value):
     cfg = load_config(RETINANET).merged({key: value}, "here")
     with pytest.raises(ConfigError, match=key):
         check_supported(cfg)
+
+
+def test_a_network_that_no_engine_builds_is_not_sent_to_the_other_engine():
+    cfg = load_config(RETINANET).merged({"MODEL.META_ARCHITECTURE": "FCOS"}, "here")
+    with pytest.raises(ConfigError, match=r"META_ARCHITECTURE is 'FCOS', .* lazy configs only, which are") as failure:
+        check_supported(cfg)
+    assert "engine: detectron2" not in str(failure.value)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_test_time_augmentation_is_accepted(training: bool):
+    check_supported(load_config(RETINANET).merged({"TEST.AUG.ENABLED": True}, "here"), training=training)
 
 
 def test_a_crop_in_training_does_not_stand_in_the_way_of_inference():

@@ -8,7 +8,7 @@ from typing import Any, Mapping
 import pytest
 import yaml
 
-from ymir_detectron2.contract.task import Task, class_key, load_task, monitor_place
+from ymir_detectron2.contract.task import Task, class_key, load_task, monitor_place, read_args_options
 from ymir_detectron2.errors import ConfigError, ExecutorError, ObjectTypeError
 
 CONFIG = {"class_names": ["cat", "Dog"], "gpu_id": "0,1", "max_iter": 5}
@@ -173,3 +173,21 @@ def test_the_monitor_file_without_env_yaml(tmp_path: Path):
 def test_class_names_are_compared_without_case_and_blanks():
     assert class_key(" Red CAR\t") == class_key("red car")
     assert class_key("red car") != class_key("red  car")
+
+
+@pytest.mark.parametrize(
+    ("env", "config", "text"),
+    [
+        ({}, {"args_options": "--machine-rank 1"}, "--machine-rank 1"),
+        ({"input": {"config_file": "/in/config.yaml"}}, {"args_options": "A 1"}, "A 1"),
+        ({"input": None}, {"args_options": None}, ""),
+        ({}, {"args_options": 5}, "5"),
+        ({"input": {"config_file": "/in/gone.yaml"}}, {"args_options": "A 1"}, ""),
+        ({}, "[not: closed", ""),
+        ({}, "a list", ""),
+        ("[not: closed", {"args_options": "A 1"}, ""),
+        ({"input": "text"}, {"args_options": "A 1"}, ""),
+    ],
+)
+def test_args_options_before_anything_is_checked(tmp_path: Path, env: Any, config: Any, text: str):
+    assert read_args_options(write(tmp_path, env, config)) == text

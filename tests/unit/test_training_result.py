@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,48 @@ def test_a_damaged_list_does_not_stop_the_training(tmp_path: Path):
     assert result.stages == ()
 
 
+def stage_with_config(folder: Path, step: int, map50: float, **values: Any) -> Stage:
+    """A stage that has a config.yaml in its own folder."""
+    own = folder / f"iter_{step}" / "config.yaml"
+    own.parent.mkdir(exist_ok=True)
+    own.write_text(f"of {step}")
+    added = stage(folder, step, map50, **values)
+    return replace(added, files=(*added.files, "config.yaml"))
+
+
+def test_every_stage_is_packed_with_its_own_file_and_early_releases_find_that_of_the_best(tmp_path: Path):
+    result = result_in(tmp_path)
+    for step, map50 in ((1, 0.3), (2, 0.9), (3, 0.5)):
+        result.add(stage_with_config(tmp_path, step, map50))
+    packed = read_training_result(tmp_path)
+    assert [packed.stages[f"iter_{step}"].files["config.yaml"].read_text() for step in (1, 2, 3)] == [
+        "of 1", "of 2", "of 3",
+    ]  # fmt: skip
+    assert (tmp_path / "config.yaml").read_text() == "of 2"
+
+
+def test_the_folder_of_a_stage_goes_with_its_weights(tmp_path: Path):
+    result = result_in(tmp_path)
+    result.add(stage_with_config(tmp_path, 1, 0.4))
+    result.add(stage_with_config(tmp_path, 2, 0.0, measured=False))
+    result.add(stage_with_config(tmp_path, 3, 0.5))
+    assert sorted(path.parent.name for path in tmp_path.glob("iter_*/config.yaml")) == ["iter_1", "iter_3"]
+    assert not (tmp_path / "iter_2").exists()
+    for step in range(4, 15):
+        result.add(stage_with_config(tmp_path, step, 0.6))
+    assert sorted(int(path.name[5:]) for path in tmp_path.glob("iter_*")) == list(range(5, 15))
+    assert (tmp_path / "config.yaml").read_text() == "of 14"
+
+
+def test_a_restarted_process_offers_early_releases_the_file_of_the_best_stage_that_is_left(tmp_path: Path):
+    first = result_in(tmp_path)
+    first.add(stage_with_config(tmp_path, 1, 0.4))
+    first.add(stage_with_config(tmp_path, 2, 0.6))
+    (tmp_path / "2.pth").unlink()
+    result_in(tmp_path).restore()
+    assert (tmp_path / "config.yaml").read_text() == "of 1"
+
+
 def attachments(folder: Path) -> dict[str, list[str]]:
     return dict(yaml.safe_load((folder / "result.yaml").read_text()).get("attachments", {}))
 
@@ -156,3 +200,29 @@ def test_counts_are_integers_and_rates_are_in_0_to_1(tmp_path: Path):
     expected = {"mAP": 0.0, "mAR": 1.0, "boxAP": 0.0, "tp": 7, "fn": 0}
     assert {name: written[name] for name in expected} == expected
     assert {name: type(written[name]) for name in ("mAR", "tp")} == {"mAR": float, "tp": int}
+
+
+@pytest.mark.parametrize(
+    ("stage_name", "file", "section"),
+    [
+        pytest.param("../outside", "a.pth", "plots", id="a folder above, which was removed with all that it holds"),
+        pytest.param("iter_1", "../outside/b.pth", "plots", id="a file above, which was removed"),
+        pytest.param("iter_1", "a.pth", "../../../outside", id="attachments from above"),
+    ],
+)
+def test_a_list_with_names_from_elsewhere_is_damaged(
+    tmp_path: Path, stage_name: str, file: str, section: str, caplog: pytest.LogCaptureFixture
+):
+    models, outside = tmp_path / "models", tmp_path / "outside"
+    for path in (models / "a.pth", outside / "a.pth", outside / "b.pth"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"weights")
+    listed = {"name": stage_name, "files": [file], "map50": 0.5, "measured": False}
+    record = tmp_path / "stages.json"
+    record.write_text(json.dumps({"stages": [listed], "attachments": {section: ["b.pth"]}}))
+    result = TrainingResult(models, models / "result.yaml", writes_stages=True, record=record)
+    result.restore()
+    assert result.stages == ()
+    assert "earlier stages are not offered any more" in caplog.text
+    add_stage(result, models, 2, 0.5)
+    assert sorted(path.name for path in outside.iterdir()) == ["a.pth", "b.pth"]

@@ -39,13 +39,49 @@ def test_the_block_has_the_resolved_config_and_both_sets(tmp_path: Path, caplog:
     assert any(line.startswith("resolved configuration:\n") for line in caplog.messages)
 
 
-def test_the_engine_finishes_the_config_with_device_and_precision(tmp_path: Path):
-    def finish(cfg: RetinaNetConfig, device: torch.device, dtype: torch.dtype | None) -> RetinaNetConfig:
-        assert (device.type, dtype) == ("cpu", None)
+def test_the_engine_finishes_the_config_for_the_device(tmp_path: Path):
+    def finish(cfg: RetinaNetConfig, device: torch.device) -> RetinaNetConfig:
+        assert device.type == "cpu"
         return cfg.merged({"SOLVER.GAMMA": 0.7}, "the engine")
 
     with training_setup(tiny_job(tmp_path), load_config, finish) as setup:
         assert setup.cfg["SOLVER.GAMMA"] == 0.7
+
+
+def test_the_form_gives_keys_of_detectron2_and_args_options_win(tmp_path: Path):
+    keys = ("SEED", "DATALOADER.NUM_WORKERS", "SOLVER.AMP.ENABLED")
+    for overrides, expected in (({}, [5, 3, False]), ({"SEED": "7", "DATALOADER__NUM_WORKERS": "0"}, [7, 0, False])):
+        job = tiny_job(tmp_path, {"seed": 5, "num_workers": 3}, **overrides)
+        with training_setup(job, load_config, unchanged) as setup:
+            assert [setup.cfg[key] for key in keys] == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "finding"),
+    [
+        ({"SOLVER__AMP__ENABLED": "True"}, "SOLVER.AMP.ENABLED True: mixed precision is chosen by the key precision"),
+        ({"SEED": "-1"}, "SEED must be between 0 and 4294967295, found -1"),
+        ({"SEED": str(2**32)}, "SEED must be between 0 and 4294967295, found 4294967296"),
+    ],
+)
+def test_what_the_form_decides_may_not_be_contradicted(tmp_path: Path, overrides: dict[str, str], finding: str):
+    job = tiny_job(tmp_path, **overrides)
+    with pytest.raises(ConfigError, match=f"^args_options: {finding}"), training_setup(job, load_config, unchanged):
+        raise AssertionError("nothing to train")
+
+
+def test_keys_without_effect_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    config_file = tmp_path / "own.yaml"
+    config_file.write_text(f"_BASE_: {TINY_CONFIG}\nSOLVER: {{REFERENCE_WORLD_SIZE: 8, AMP: {{ENABLED: true}}}}\n")
+    overrides = {"SOLVER.NUM_DECAYS": "5", "FLOAT32_PRECISION": "high", "SOLVER.GAMMA": "0.5"}
+    job = job_of(tmp_path, {"batch_size": 2, "max_iter": 4}, config_file, overrides)
+    with training_setup(job, load_config, unchanged):
+        pass
+    warnings = [record.message for record in caplog.records if "has no effect" in record.message]
+    assert [sentence.split(" has no effect: ")[0] for sentence in warnings] == [
+        "args_options: SOLVER.NUM_DECAYS", "args_options: FLOAT32_PRECISION", "config_file: SOLVER.AMP.ENABLED True",
+        "config_file: SOLVER.REFERENCE_WORLD_SIZE 8",
+    ]  # fmt: skip
 
 
 def test_a_precision_that_the_device_does_not_have_is_one_sentence(tmp_path: Path):

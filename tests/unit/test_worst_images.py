@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluated_images import BOX, FAR, evaluated_image, has_colour, pixels_of
+from tests.running import PROJECT_DIR
 from ymir_detectron2.evaluation.matching import match_set
 from ymir_detectron2.evaluation.worst_images import plot_worst_images, worst_images
 
@@ -99,3 +102,37 @@ def test_images_of_any_shape(tmp_path: Path, wh: tuple[int, int]):
     Image.new("L", wh).save(tmp_path / "a.png")
     images = [evaluated_image([(0, (0, 0, *wh))], [])._replace(path=str(tmp_path / "a.png"))]
     plotted(images, ["cat"])
+
+
+PLOT_WITH_ANOTHER_FONT = """
+import logging, sys
+from pathlib import Path
+import matplotlib
+from matplotlib import font_manager
+from PIL import Image
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+logging.captureWarnings(True)
+# a font with one face, installed under the name of a Chinese one
+files = Path(matplotlib.get_data_path(), "fonts", "ttf")
+entry = font_manager.ttfFontProperty(font_manager.get_font(str(files / "DejaVuSansMono.ttf")))
+font_manager.fontManager.ttflist.append(font_manager.FontEntry(
+    fname=str(files / "DejaVuSansMono.ttf"), name="SimHei", style=entry.style, variant=entry.variant,
+    weight=entry.weight, stretch=entry.stretch, size=entry.size))
+from tests.evaluated_images import BOX, FAR, evaluated_image
+from ymir_detectron2.evaluation.figure import font_families
+from ymir_detectron2.evaluation.matching import match_set
+from ymir_detectron2.evaluation.worst_images import plot_worst_images, worst_images
+assert len(font_families()) == 2
+Image.new("RGB", (100, 100)).save(sys.argv[1])
+images = [evaluated_image([(0, BOX)], [(1, 0.9, FAR)])._replace(path=sys.argv[1])]
+plot_worst_images(worst_images(images, match_set(images, 2)), images, ["cat", "\\u7ea2 cell"])
+"""
+
+
+def test_labels_need_no_bold_face_of_the_chinese_font(tmp_path: Path):
+    """matplotlib warns about each font that has none; nobody who reads the log of a training could do anything."""
+    run = subprocess.run(
+        [sys.executable, "-c", PLOT_WITH_ANOTHER_FONT, str(tmp_path / "a.png")], cwd=PROJECT_DIR, text=True, check=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert run.stdout == ""

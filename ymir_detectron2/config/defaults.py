@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from .model_keys import is_within
+
 DEFAULTS: dict[str, Any] = {
     "VERSION": 2,
-    "SEED": -1,  # negative: random
+    "SEED": -1,  # negative: random; the task always has one
+    "CUDNN_BENCHMARK": False,
+    "FLOAT32_PRECISION": "",
     # Images: pixel values are 0..255 in the channel order of INPUT.FORMAT, edges are pixels.
     "INPUT.FORMAT": "BGR",
     "INPUT.MIN_SIZE_TRAIN": (800,),
@@ -26,6 +30,9 @@ DEFAULTS: dict[str, Any] = {
     # Network.
     "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
     "MODEL.WEIGHTS": "",
+    "MODEL.MASK_ON": False,
+    "MODEL.KEYPOINT_ON": False,
+    "MODEL.LOAD_PROPOSALS": False,
     "MODEL.BACKBONE.NAME": "build_resnet_backbone",
     "MODEL.BACKBONE.FREEZE_AT": 2,
     "MODEL.RESNETS.DEPTH": 50,
@@ -100,6 +107,9 @@ DEFAULTS: dict[str, Any] = {
     "TEST.EVAL_PERIOD": 0,
     "TEST.DETECTIONS_PER_IMAGE": 100,
     "TEST.AUG.ENABLED": False,
+    "TEST.AUG.MIN_SIZES": (400, 500, 600, 700, 800, 900, 1000, 1100, 1200),
+    "TEST.AUG.MAX_SIZE": 4000,
+    "TEST.AUG.FLIP": True,
     "TEST.PRECISE_BN.ENABLED": False,
     "TEST.PRECISE_BN.NUM_ITER": 200,
 }
@@ -107,21 +117,19 @@ DEFAULTS: dict[str, Any] = {
 
 ADDED_AFTER_0_6 = {
     key: DEFAULTS[key]
-    for key in ("DATALOADER.REPEAT_SQRT", "SOLVER.BASE_LR_END", "SOLVER.NUM_DECAYS", "SOLVER.RESCALE_INTERVAL")
-}
+    for key in (
+        "DATALOADER.REPEAT_SQRT", "FLOAT32_PRECISION", "SOLVER.BASE_LR_END", "SOLVER.NUM_DECAYS",
+        "SOLVER.RESCALE_INTERVAL",
+    )
+}  # fmt: skip
 """Keys that detectron2 0.6 rejects as unknown, with their defaults."""
 
 NEVER_READ = (
-    "CUDNN_BENCHMARK",
     "DATASETS",
-    "FLOAT32_PRECISION",
     "GLOBAL",
     "INPUT.MASK_FORMAT",
     "MODEL.ANCHOR_GENERATOR.ANGLES",
     "MODEL.DEVICE",
-    "MODEL.KEYPOINT_ON",
-    "MODEL.LOAD_PROPOSALS",
-    "MODEL.MASK_ON",
     "MODEL.PANOPTIC_FPN",
     "MODEL.PROPOSAL_GENERATOR",
     "MODEL.ROI_BOX_CASCADE_HEAD",
@@ -132,9 +140,6 @@ NEVER_READ = (
     "MODEL.RPN",
     "MODEL.SEM_SEG_HEAD",
     "OUTPUT_DIR",
-    "TEST.AUG.FLIP",
-    "TEST.AUG.MAX_SIZE",
-    "TEST.AUG.MIN_SIZES",
     "TEST.EXPECTED_RESULTS",
     "TEST.KEYPOINT_OKS_SIGMAS",
     "VIS_PERIOD",
@@ -144,4 +149,4 @@ NEVER_READ = (
 
 def is_never_read(key: str) -> bool:
     """Return whether `key`, or a section that it is in, has no effect on a RetinaNet."""
-    return any(key == name or key.startswith(name + ".") for name in NEVER_READ)
+    return is_within(key, NEVER_READ)

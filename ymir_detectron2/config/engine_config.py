@@ -8,13 +8,16 @@ from __future__ import annotations
 import ast
 import difflib
 import warnings
-from typing import Any, ClassVar, Iterator, Mapping, TypeVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Iterator, Mapping, Protocol, TypeVar
 
 import yaml
 
 from ..errors import ConfigError
 
 AnyConfig = TypeVar("AnyConfig", bound="EngineConfig")
+_LoadedConfig = TypeVar("_LoadedConfig", bound="EngineConfig", covariant=True)
 
 _NUMBER = (int, float)  # bool, which Python counts as an int, is excluded where this is used
 _TYPE_NAMES = {
@@ -81,10 +84,14 @@ class EngineConfig(Mapping[str, Any]):
                 raise ConfigError(f"{source}: {_unknown_key(key, self.DEFAULTS)}")
         return type(self)(result)
 
-    def to_yaml(self) -> str:
-        """Return nested YAML of plain values, which detectron2 0.6 and later merge as they are."""
+    def to_yaml(self, changed: Mapping[str, Any] = MappingProxyType({})) -> str:
+        """Return nested YAML of plain values, which detectron2 0.6 and later merge as they are.
+
+        Args:
+            changed: values by dotted keys that are written instead, or that this engine has no key for.
+        """
         tree: dict[str, Any] = {}
-        for key, value in self._values.items():
+        for key, value in {**self._values, **changed}.items():
             if key in self.ADDED_AFTER_0_6 and value == self.ADDED_AFTER_0_6[key]:
                 continue
             *sections, name = key.split(".")
@@ -93,6 +100,12 @@ class EngineConfig(Mapping[str, Any]):
                 node = node.setdefault(section, {})
             node[name] = _as_lists(value)
         return yaml.safe_dump(tree, sort_keys=True, default_flow_style=None, allow_unicode=True)
+
+
+class ConfigLoader(Protocol[_LoadedConfig]):
+    """Reads a YAML file over the defaults of an engine, see `retinanet_config.load_config`."""
+
+    def __call__(self, path: Path, keys: tuple[str, ...] = ...) -> _LoadedConfig: ...
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 from .config_file import read_values
 from .defaults import ADDED_AFTER_0_6, DEFAULTS, is_never_read
 from .engine_config import EngineConfig
+from .model_keys import only
 
 
 class RetinaNetConfig(EngineConfig):
@@ -21,10 +22,13 @@ class RetinaNetConfig(EngineConfig):
         return is_never_read(key)
 
 
-def load_config(path: Path) -> RetinaNetConfig:
+def load_config(path: Path, keys: tuple[str, ...] = ()) -> RetinaNetConfig:
     """Read a YAML file in detectron2's form, with the files that its `_BASE_` names, over the defaults.
+
+    Args:
+        keys: the keys and sections to read; others keep their defaults, and are not checked. (): all.
 
     Raises:
         ConfigError: no such file, no YAML, no mapping, a python tag, an unknown key or a value of the wrong type.
     """
-    return RetinaNetConfig.default().merged(read_values(path), str(path))
+    return RetinaNetConfig.default().merged(only(read_values(path), keys), str(path))

@@ -121,13 +121,17 @@ class TrainSettings(DeviceSettings):
     batch_size: int = setting(2, if_absent=0, limit=_ZERO_OR_MORE, resumable=True)
     """Images per step, over all GPUs together; missing or 0: as `config_file` specifies."""
     config_file: str = setting("configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml", resumable=True)
-    """Network and schedule: a YAML file in detectron2's form, of this project, of detectron2, or by absolute path."""
+    """Network and schedule (of a chosen model only the schedule): a YAML file in detectron2's form, of this project, of
+    detectron2, or by absolute path."""
     max_iter: int = setting(90000, if_absent=0, limit=_ZERO_OR_MORE, resumable=True)
     """Steps, to which the schedule of `config_file` is scaled; missing or 0: as `config_file` specifies."""
     max_epochs: float = setting(0.0, limit=_ZERO_OR_MORE, resumable=True)
     """Epochs; when given, it takes precedence over `max_iter`."""
     learning_rate: float = setting(0.001, if_absent=0.0, limit=_ZERO_OR_MORE, resumable=True)
     """Peak learning rate of SGD; missing or 0: that of `config_file`, scaled with the batch size."""
+    image_size: int = setting(0, limit=Limit("at least 32, or 0", lambda pixels: pixels >= 32), resumable=True)
+    """Short edge of images in inference, in pixels; all sizes keep their proportions. 0: as in the chosen model, else
+    as `config_file` specifies."""
     pretrained: str = setting("", choices=("coco", "imagenet", "none"))
     """Weights from which fine-tuning starts, `none` for random ones; empty: the best published for the network."""
     eval_period: int = setting(0, limit=_ZERO_OR_MORE, resumable=True)
@@ -145,7 +149,7 @@ class TrainSettings(DeviceSettings):
     class_weights: str = setting("", engines=("torch",))
     """Weights of the classes in the loss, e.g. `cat:2,dog:0.5`, or `auto`: rare classes more; empty: all 1."""
     augment: str = setting("", choices=AUGMENTATIONS, several=True, engines=("torch",))
-    """Data augmentation besides the flip and resize of `config_file`; empty: none."""
+    """Data augmentation besides the flip and resize of `config_file`, or of a chosen model; empty: none."""
     anchors: str = setting("", choices=("auto",))
     """Fit anchor sizes and aspect ratios to the training boxes; empty: as `config_file` specifies."""
     # the export follows the training and changes nothing in it

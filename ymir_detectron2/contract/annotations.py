@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence
 
 from ..errors import DatasetError
+from ..untrusted_files import open_regular
 from .data_issues import DataIssues
 from .task import class_key
 
@@ -45,10 +46,11 @@ class AnnotationReader:
 
         Raises:
             DatasetError: the file has a format that this executor cannot read; all files of the set then have it.
-            OSError: the file cannot be read.
+            OSError: the file cannot be read, or is a FIFO or device.
         """
         # not encoding="utf-8-sig": its incremental decoder is slow, which 100,000 small files make noticeable
-        text = path.read_bytes().decode("utf-8", errors="replace").lstrip("\ufeff")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8", errors="replace").lstrip("\ufeff")
         start = text.lstrip()[:1]
         if start == "<":
             return self._read_voc(path, text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Iterable, Iterator, NamedTuple
 
 from ..errors import DatasetError
+from ..untrusted_files import open_regular
 from .data_issues import DataIssues
 from .paths import PathMap
 
@@ -86,7 +87,7 @@ def require_index(path: Path | None, role: str) -> Path:
 def open_index(path: Path, role: str) -> Iterator[BinaryIO]:
     """Open an index file as bytes; failing to open or to read it raises DatasetError."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield file
     except OSError as error:
         raise DatasetError(f"{path}: the {role} index cannot be read ({error.strerror}); create it") from error

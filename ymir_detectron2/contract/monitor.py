@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..atomic_file import atomic_write
-from ..errors import printable
+from ..errors import StorageError, printable
 
 RUNNING = 2
 _SMALLEST_STEP = 0.001  # at most a thousand writes per task, even for a million candidates
@@ -61,19 +61,40 @@ class Monitor:
                 self._write(total)
             self._written = total
 
-    def fail(self, code: int, message: str) -> None:
-        """Write the error code next to the progress that was reached. An error code that is there already is kept."""
+    def fail(self, code: int, message: str, *, replaces: bool = False) -> None:
+        """Write the error code next to the progress that was reached.
+
+        An error code that is already there is kept, unless `replaces`.
+        """
         # the first to fail knows the cause best: a child before its parent, one process before its siblings
         line = read_monitor(self._path)
-        if line is not None and line.code:
+        if line is not None and line.code and not replaces:
             return
         reached = max(self._written, self._first, line.fraction if line else 0.0)
         self._write(reached, f"\t{code}\t{' '.join(message.split())}")
 
+    def take_back_failure(self, fraction: float) -> None:
+        """Replace an error code by progress, in [0, 1] of the whole task: the work has ended well after all."""
+        self._write(fraction)
+
     def _write(self, fraction: float, failure: str = "") -> None:
-        # not durable: progress need not survive a power cut
-        with atomic_write(self._path, durable=False) as file:
-            file.write(printable(f"{self._task_id}\t{time.time():.6f}\t{fraction:.4f}\t{RUNNING}{failure}\n"))
+        line = printable(f"{self._task_id}\t{time.time():.6f}\t{fraction:.4f}\t{RUNNING}{failure}\n")
+        try:
+            with atomic_write(self._path) as file:
+                file.write(line)
+        except StorageError:
+            if not self._overwrite(line.encode("utf-8")):
+                raise
+
+    def _overwrite(self, line: bytes) -> bool:
+        """Write into the block that the old file has: a full disk has none for a new file. Return whether it worked."""
+        try:
+            with self._path.open("r+b", buffering=0) as file:
+                is_complete = file.write(line) == len(line)  # one call: readers find the old line or the new one
+                file.truncate()
+        except OSError:
+            return False
+        return is_complete
 
 
 def read_monitor(path: Path) -> MonitorLine | None:

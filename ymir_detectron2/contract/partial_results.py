@@ -1,11 +1,15 @@
 """Partial results of mining and inference, so that a task restarted on the same /out resumes instead of repeating.
 
-    /out/.unfinished/mining-3f9c/0001-8d41c2e07b5a6f93.tsv       one file per process and run
-    17 \\t [["/in/assets/17/8e5f.jpg", -0.0123], ...]             number of a block of candidates, and its results
+    /out/.unfinished/mining-3f9c/0001-5be2-8d41c2e0.tsv    one file per process and start, which 5be2 names
+    17 \\t [{"score": -0.0123}, ...] \\t 5d0cf11a          number of a block of candidates, its results, CRC-32
+    18? \\t [...] \\t e81a02b7                            provisional: to be checked again at the next start
 
-A line is complete once its line end is written: readers ignore an incomplete last line, whatever killed the process. No
-process writes into the file of another, so no lock is needed, and several processes, a restart and a second machine are
-the same case.
+A provisional block holds images that could not be read: a folder that was not mounted may be there at the next start.
+It counts as finished only for the start that wrote it.
+
+Readers ignore a line without its end or with another checksum, whatever killed the process or the machine: its block is
+done again. No process writes into the file of another, so no lock is needed, and several processes, a restart and a
+second machine are the same case.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import json
 import os
 import secrets
 import shutil
+import zlib
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Iterable, Iterator
@@ -25,40 +30,47 @@ from ..errors import StorageError
 PARTIAL_RESULTS_DIR = ".unfinished"
 """Below the output folder; removed when a task has ended well."""
 _SUFFIX = ".tsv"
+_PROVISIONAL = "?"
 
 
 class PartialResults:
     """The finished blocks of one task, from all of its processes, of this run and of earlier ones."""
 
-    def __init__(self, folder: Path, rank: int = 0) -> None:
+    def __init__(self, folder: Path, rank: int = 0, start: str = "") -> None:
         """
         Args:
             folder: `<kind>-<fingerprint>` below `PARTIAL_RESULTS_DIR`; all runs of the same task use the same one.
             rank: of this process; part of its file names, for people who look at the folder.
+            start: letters and digits that no other start of the task has, the same for all processes of this one.
         """
         self.folder = folder
+        self.starts = {start or secrets.token_hex(8)}
+        """Whose provisional blocks count as finished: those of this start, which has a name of its own per machine."""
+        self._start = next(iter(self.starts))
         self._rank = rank
         self._path: Path | None = None
         self._last_added = -1
         self._done: set[int] = set()
+        self._provisional: dict[str, set[int]] = {}
+        """Per start."""
         self._read_bytes: dict[str, int] = {}
 
-    def add(self, block: int, payload: Any) -> None:
-        """Write the results of a finished block; the blocks of one process must come in ascending order.
+    def add(self, block: int, payload: Any, *, provisional: bool = False) -> None:
+        """Write the results of a finished block.
 
         Args:
             block: its number.
             payload: anything that JSON can represent.
+            provisional: the next start has to check it again.
 
         Raises:
             StorageError: the file system refused; the block does not count as finished.
         """
-        # ascending, because in_order() merges the files without sorting them
-        assert block > self._last_added, f"block {block} after {self._last_added}"
-        if self._path is None:
+        if self._path is None or block <= self._last_added:  # in_order() merges the files without sorting them
             self._path = self._new_file()
         # ASCII: JSON escapes the surrogates of a file name that is not UTF-8, and restores them
-        line = f"{block}\t{json.dumps(payload)}\n".encode("ascii")
+        content = f"{block}{_PROVISIONAL * provisional}\t{json.dumps(payload)}".encode("ascii")
+        line = b"%b\t%08x\n" % (content, zlib.crc32(content))
         try:
             _append(self._path, [line])
         except StorageError:
@@ -67,7 +79,7 @@ class PartialResults:
         self._last_added = block
 
     def copy_in(self, pieces: Iterable[bytes]) -> None:
-        """Copy a file of another machine into a new file; its blocks must be in ascending order.
+        """Copy a file of another machine into a new file of this start; its blocks must be in ascending order.
 
         Raises:
             StorageError: the file system refused.
@@ -77,37 +89,43 @@ class PartialResults:
     def done(self) -> set[int]:
         """Return the numbers of all finished blocks; each call reads only what was added since the last one."""
         for path in self._files():
+            provisional = self._provisional.setdefault(_start_of(path), set())
             with path.open("rb") as file:
                 file.seek(self._read_bytes.get(path.name, 0))
-                for block, _ in _complete_lines(file):
-                    self._done.add(block)
+                for block, is_provisional, _ in _complete_lines(file):
+                    (provisional if is_provisional else self._done).add(block)
                     # only past complete lines: an incomplete one may be completed later
                     self._read_bytes[path.name] = file.tell()
-        return set(self._done)
+        return self._done.union(*(self._provisional.get(start, ()) for start in self.starts))
+
+    def provisional(self) -> Iterator[tuple[int, Any]]:
+        """Yield number and payload of the blocks that an earlier start could finish only provisionally, ascending."""
+        done = self.done()
+        return ((block, payload) for block, payload in self.in_order() if block not in done)
 
     def lines(self) -> Iterator[Iterator[tuple[int, bytes]]]:
         """Yield the complete lines of each file: the number of the block, and the line with its end."""
         for path in self._files():
             with path.open("rb") as file:
-                yield _complete_lines(file)
+                yield ((block, line) for block, _, line in _complete_lines(file))
 
     def in_order(self) -> Iterator[tuple[int, Any]]:
-        """Yield number and payload of every finished block once, in ascending order; memory holds one line per file."""
+        """Yield number and payload of every block once, in ascending order; memory holds one line per file.
+
+        Of several results of a block, a final one comes before a provisional one, and that before one of an earlier
+        start. Final ones are the same, whichever run made them.
+        """
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(path.open("rb")) for path in self._files()]
+            files = (
+                _ranked_lines(stack.enter_context(path.open("rb")), _start_of(path) not in self.starts)
+                for path in self._files()
+            )
             before = -1
-            for block, line in heapq.merge(*map(_complete_lines, files), key=itemgetter(0)):
-                if block == before:  # two runs may have done the same block, with the same results
+            for (block, *_), line in heapq.merge(*files, key=itemgetter(0)):
+                if block == before:
                     continue
                 before = block
-                try:
-                    payload = json.loads(line.partition(b"\t")[2])
-                except ValueError as error:
-                    raise StorageError(
-                        f"{self.folder}: block {block} is damaged ({error});"
-                        " delete this folder and start the task again"
-                    ) from error
-                yield block, payload
+                yield block, json.loads(line.split(b"\t")[1])
 
     def remove_others(self) -> None:
         """Delete the partial results of earlier tasks of this kind with other settings, another model or other images.
@@ -122,13 +140,13 @@ class PartialResults:
 
     def _files(self) -> list[Path]:
         try:
-            return sorted(path for path in self.folder.iterdir() if path.suffix == _SUFFIX)
+            return sorted(path for path in self.folder.iterdir() if path.suffix == _SUFFIX and path.is_file())
         except FileNotFoundError:
             return []  # no block is finished yet
 
     def _new_file(self) -> Path:
-        # random: a restart has the same ranks, and nobody appends to the file of an earlier run
-        path = self.folder / f"{self._rank:04d}-{secrets.token_hex(8)}{_SUFFIX}"
+        # random at the end: nobody appends to the file of an earlier run, or of another machine
+        path = self.folder / f"{self._rank:04d}-{self._start}-{secrets.token_hex(4)}{_SUFFIX}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path.touch(exist_ok=False)
@@ -170,15 +188,25 @@ def _append(path: Path, pieces: Iterable[bytes]) -> None:
         raise StorageError.from_os_error(path, error) from error
 
 
-def _complete_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield block number and line from the current position on, up to the last line that has a line end."""
-    while True:
-        line = file.readline()
-        if not line.endswith(b"\n"):
-            return
-        number = line.partition(b"\t")[0]
-        if number.isdigit():  # a power cut may leave zero bytes in place of a line
-            yield int(number), line
+def _complete_lines(file: IO[bytes]) -> Iterator[tuple[int, bool, bytes]]:
+    """Yield block number, whether it is provisional, and line, from the current position to the last line end."""
+    # readline, since tell() does not work in an iteration
+    while (line := file.readline()).endswith(b"\n"):
+        content, _, checksum = line[:-1].rpartition(b"\t")
+        # a power cut may leave zero bytes or old ones in place of a line
+        if checksum == b"%08x" % zlib.crc32(content):
+            number, mark, _ = content.partition(b"\t")[0].partition(_PROVISIONAL.encode())
+            yield int(number), bool(mark), line
+
+
+def _ranked_lines(file: IO[bytes], is_earlier: bool) -> Iterator[tuple[tuple[int, bool, bool], bytes]]:
+    """Yield each complete line behind what decides which of several results of a block is taken: the lowest."""
+    for block, is_provisional, line in _complete_lines(file):
+        yield (block, is_provisional, is_earlier), line
+
+
+def _start_of(path: Path) -> str:
+    return path.name.split("-")[1] if path.name.count("-") == 2 else ""
 
 
 def _kind(folder: Path) -> str:

@@ -15,6 +15,8 @@ from ..yaml_file import load_yaml, load_yaml_mapping
 from .paths import PathMap
 
 BOX_DETECTION = 2  # the platform's object_type; 3 and 4 are segmentation, 50 is multi-modal
+LIVE_CODE_KEYS = ("git_url", "git_branch", "code_config")
+"""Sent by YMIR 2.0 and later for images that declare live code, and by hand in every release."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def load_task(env_file: Path) -> Task:
     """Read env.yaml and the config.yaml that it names.
 
     Raises:
-        ConfigError: a file is missing or not a YAML mapping, or a value makes no sense.
+        ConfigError: a file is missing or not a YAML mapping, a value makes no sense, or other code is asked for.
         ObjectTypeError: the task is not box detection.
     """
     # imported here: they take 0.2 s, and the first line of monitor.txt must not wait for them
@@ -70,6 +72,7 @@ def load_task(env_file: Path) -> Task:
     paths = PathMap.for_env_file(env_file)
     config_file = paths.resolve(env.input.config_file)
     config = load_yaml_mapping(config_file, ConfigError, "it has to hold the settings of the task as 'key: value'")
+    _refuse_live_code(config_file, config)
     object_type = config.get("object_type") or BOX_DETECTION  # absent before YMIR 2.4
     if object_type not in (BOX_DETECTION, str(BOX_DETECTION)):
         raise ObjectTypeError(
@@ -114,6 +117,30 @@ def monitor_place(env_file: Path) -> tuple[Path, str]:
         return paths.resolve(str(output.get("monitor_file") or "/out/monitor.txt")), str(raw.get("task_id") or "-")
     except (OSError, ValueError, AttributeError):  # ValueError: not YAML; AttributeError: not a mapping
         return paths.out_dir / "monitor.txt", "-"
+
+
+def _refuse_live_code(config_file: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a repository whose code should run in place of ours.
+
+    Cloning it would be up to the image. This one declares no live code (no code-access.yaml, enable_livecode is false),
+    so that the form never asks for it: a stranger's code would run with the images of the task and with the network.
+    """
+    given = [key for key in LIVE_CODE_KEYS if str(config.get(key) or "").strip()]
+    if given:  # without the value, which may hold a password
+        raise ConfigError(
+            f"{config_file}: {', '.join(given)}: this image runs only the code that it was built with; remove the"
+            f" {'keys' if len(given) > 1 else 'key'}, or build an image of that code (docker/README.md)"
+        )
+
+
+def read_args_options(env_file: Path) -> str:
+    """Return `args_options` of config.yaml without checking anything; '' where a file cannot be read."""
+    paths = PathMap.for_env_file(env_file)
+    try:
+        config_file = (load_yaml(env_file).get("input") or {}).get("config_file") or "/in/config.yaml"
+        return str(load_yaml(paths.resolve(str(config_file))).get("args_options") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _class_names(config_file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:

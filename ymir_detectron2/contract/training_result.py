@@ -6,6 +6,8 @@
 
 The platform packs whatever result.yaml lists, even when the training has failed or was stopped: it is rewritten after
 every stage. All files are in /out/models itself, under names that no other stage uses: every release finds them there.
+Only config.yaml has one name in all stages, since it names the weights of its own. That of each stage is in
+/out/models/<stage>, where YMIR looks first from 1.3 on; that of the best stage is in /out/models too, for all others.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 import yaml
 
 from ..atomic_file import atomic_write
+from ..errors import briefly
+from ..untrusted_files import path_below
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +41,7 @@ class Stage:
     name: str
     """A Python identifier, unique in the task, at most 100 characters."""
     files: tuple[str, ...]
-    """Names in /out/models."""
+    """Names in the stage's own folder, /out/models/<stage>, or in /out/models."""
     map50: float
     """AP at IoU 0.5 averaged over classes, in [0, 1]; NaN and infinity count as 0."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -89,13 +94,32 @@ class TrainingResult:
         best = self.best()
         if best is not best_before:
             self._attachments = {}  # they belong to the former best stage
+            self._copy_own_files(best)
         self._stages = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
         self._save()
         # only after result.yaml is replaced: the platform refuses the whole model for one missing file.
-        # config.yaml belongs to all stages
+        # a config.yaml in /out/models itself is that of the best stage
         needed = {name for kept in self._stages for name in kept.files}
         for name in {name for old in offered if old not in self._stages for name in old.files} - needed:
             (self._models_dir / name).unlink()
+        for name in {old.name for old in offered} - {kept.name for kept in self._stages}:
+            shutil.rmtree(self._models_dir / name, ignore_errors=True)  # a few kilobytes, which nothing lists any more
+
+    def _check_names(self, stages: Iterable[Stage], attachments: Mapping[str, list[str]]) -> None:
+        """Raise ValueError for names that lead out of /out/models: files and folders of these names are removed."""
+        names = [stage.name for stage in stages] + [name for stage in stages for name in stage.files]
+        names += [f"attachments/{section}/{name}" for section, files in attachments.items() for name in files]
+        for name in names:
+            if path_below(self._models_dir, name) is None:
+                raise ValueError(f"{briefly(name)} is not the name of a file in {self._models_dir}")
+
+    def _copy_own_files(self, stage: Stage) -> None:
+        """Copy what a stage has in its own folder into /out/models: YMIR up to 1.2 and the verifier look only there."""
+        for name in stage.files:
+            own = self._models_dir / stage.name / name
+            if own.is_file():
+                with atomic_write(self._models_dir / name, "wb") as file:
+                    file.write(own.read_bytes())
 
     def add_file(self, stage_name: str, name: str) -> None:
         """Add a file in /out/models to a stage, e.g. its ONNX export."""
@@ -125,6 +149,7 @@ class TrainingResult:
             listed = json.loads(self._record.read_text(encoding="utf-8"))
             stages = [Stage(**{**fields, "files": tuple(fields["files"])}) for fields in listed["stages"]]
             attachments = {str(section): list(names) for section, names in listed["attachments"].items()}
+            self._check_names(stages, attachments)
         except (OSError, ValueError, KeyError, TypeError) as error:
             # a resumed training is worth more than its earlier stages
             logger.warning("%s: cannot be read (%s), so earlier stages are not offered any more", self._record, error)
@@ -132,6 +157,7 @@ class TrainingResult:
         self._stages = [stage for stage in stages if all((self._models_dir / name).is_file() for name in stage.files)]
         self._attachments = attachments if len(self._stages) == len(stages) else {}  # the best stage may be gone
         if self._stages:
+            self._copy_own_files(self.best())
             self._write_result()
 
     def _save(self) -> None:

@@ -38,8 +38,11 @@ def coco_files(task: Task) -> CocoFiles:
     return CocoFiles(folder / "train.json", folder / "val.json")
 
 
-def convert_task(task: Task) -> CocoFiles:
-    """Write both sets of a training task as COCO JSON, and dataset-report.json.
+def convert_task(task: Task, *, reports: bool = True) -> CocoFiles:
+    """Write both sets of a training task as COCO JSON.
+
+    Args:
+        reports: write dataset-report.json too, which replaces that of an earlier training.
 
     Raises:
         DatasetError: a set is missing, empty, or has nothing usable in it.
@@ -49,7 +52,8 @@ def convert_task(task: Task) -> CocoFiles:
         "training": _convert_set(task, task.train_index, "training", files.train),
         "validation": _convert_set(task, task.val_index, "validation", files.val),
     }
-    _write_report(task, report)
+    if reports:
+        _write_report(task, report)
     return files
 
 

@@ -1,23 +1,31 @@
 """Image files to arrays, the same pixels for training, mining and inference.
 
 Images are upright (EXIF orientation applied), uint8, with three channels in BGR order, as detectron2's models expect.
+Only the formats that cameras and annotation tools write are read, whatever else PIL knows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
+from typing import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError
+from ..untrusted_files import open_regular
 
 _ORIENTATION = 0x0112  # EXIF tag
 _QUARTER_TURNS = (5, 6, 7, 8)  # its values that swap width and height
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # TIFF tags
 _METADATA_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")  # of PNG, all of which can hold EXIF
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+# PIL reads thirty more, with decoders that are attacked and mended less than these; EPS even starts Ghostscript.
+# A release of PIL that lacks one of these (AVIF came late) reads the others.
+IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
 # An image of 200 million pixels is a satellite scene, not an attack: YMIR's users own what they upload.
 Image.MAX_IMAGE_PIXELS = None
@@ -30,6 +38,19 @@ _DAMAGED = (
 )  # fmt: skip
 
 
+@contextlib.contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file of IMAGE_FORMATS; its pixels are decoded later, within the block.
+
+    Raises:
+        OSError and what else PIL raises for damaged files.
+    """
+    Image.init()  # fills Image.OPEN; at once after the first time
+    known = [name for name in IMAGE_FORMATS if name in Image.OPEN]
+    with open_regular(path) as file, Image.open(file, formats=known) as image:
+        yield image
+
+
 def read_image_hw(path: Path) -> tuple[int, int]:
     """Return height and width of the upright image from its header; the pixels may still be damaged.
 
@@ -37,7 +58,7 @@ def read_image_hw(path: Path) -> tuple[int, int]:
         ImageError: no such file, or not an image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             tiff_tags = getattr(image, "tag_v2", None)
             if tiff_tags is not None:  # of a TIFF, newer releases of PIL return the size of the upright image
@@ -55,7 +76,7 @@ def read_image_hw(path: Path) -> tuple[int, int]:
 def _has_metadata_behind_pixels(path: Path) -> bool:
     """Return whether a PNG has metadata after its pixels, from the headers of its chunks."""
     behind_pixels = False
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(8)  # the signature
         while len(header := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", header)
@@ -75,7 +96,7 @@ def read_image_bgr(path: Path) -> np.ndarray:
         ImageError: no such file, not an image, or a truncated one.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             file.load()  # this rotates a TIFF already; exif_transpose of PIL before version 10 would rotate it again
             image = file if file.format == "TIFF" else ImageOps.exif_transpose(file) or file
             if image.mode in _SIXTEEN_BIT_MODES:  # PIL's convert would clip at 255: all white
@@ -89,5 +110,7 @@ def read_image_bgr(path: Path) -> np.ndarray:
 
 
 def _image_error(path: Path, error: BaseException) -> ImageError:
-    finding = " ".join(str(error).split()) or type(error).__name__
+    # of an open file, PIL's own words end in the repr of a Python object
+    unknown = "cannot identify its format" if isinstance(error, UnidentifiedImageError) else ""
+    finding = unknown or " ".join(str(error).split()) or type(error).__name__
     return ImageError(f"{path}: cannot be read as an image ({finding}); replace or remove it")

@@ -19,6 +19,7 @@ from ..retinanet.decoding import CroppedDenseOutputs, DecodedBoxes
 from ..retinanet.layers import autocast
 from ..retinanet.resample import resize_tensor
 from ..retinanet.resize import resize_image, resized_hw
+from .augmented_detection import BoxAugmentation
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ class BaseDetector:
         self._cfg = cfg
         self._device = device
         self._autocast_dtype = autocast_dtype
+        self._augmentation = BoxAugmentation.from_config(cfg)
+        if self._augmentation is not None:
+            logger.info("test-time augmentation (TEST.AUG): boxes are predicted in %d copies of every image",
+                        self._augmentation.num_copies)  # fmt: skip
         self._batcher = ShapeBucketBatcher(batch_size, device)
         self.preferred_chunk = 2 * self._batcher.size  # wide and upright images can fill a batch each
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -71,12 +76,20 @@ class BaseDetector:
         return pixels
 
     def detect(self, pixels: Sequence[Pixels]) -> list[Detections]:
-        """See `Detector.detect`."""
-        return [detections for detections, _ in self._run(pixels, None)]
+        """See `Detector.detect`; with test-time augmentation, in copies of the images."""
+        if self._augmentation is None:
+            return self._detect_once(pixels)
+        return self._augmentation.detect(pixels, self._detect_once)
 
     def detect_and_extract(self, pixels: Sequence[Pixels], extract: ExtractDense) -> list[tuple[Detections, Any]]:
-        """See `Detector.detect_and_extract`."""
-        return self._run(pixels, extract)
+        """See `Detector.detect_and_extract`; the dense outputs are always those of the image itself."""
+        outputs = self._run(pixels, extract)
+        if self._augmentation is None:
+            return outputs
+        return [(detections, extracted) for detections, (_, extracted) in zip(self.detect(pixels), outputs)]
+
+    def _detect_once(self, pixels: Sequence[Pixels]) -> list[Detections]:
+        return [detections for detections, _ in self._run(pixels, None)]
 
     def _run(self, pixels: Sequence[Pixels], extract: ExtractDense | None) -> list[tuple[Detections, Any]]:
         was_training = self._model.training  # an evaluation may interrupt a training

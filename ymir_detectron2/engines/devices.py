@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any, Mapping
 
 import torch
 
@@ -83,6 +84,22 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
             raise ConfigError("precision: fp16 needs a GPU; use bf16, fp32 or auto on the CPU")
         return torch.float16
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+
+
+def configure_cuda(cfg: Mapping[str, Any], device: torch.device) -> None:
+    """Let cuDNN try its algorithms, and fp32 round to TF32 or not, as CUDNN_BENCHMARK and FLOAT32_PRECISION specify.
+
+    Has no effect on the CPU. Source: the behaviour of detectron2's `default_setup`.
+    """
+    if device.type != "cuda":
+        return
+    torch.backends.cudnn.benchmark = cfg["CUDNN_BENCHMARK"]
+    precision = cfg["FLOAT32_PRECISION"]
+    if not precision:
+        return
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "highest"
+    if hasattr(torch, "set_float32_matmul_precision"):  # from torch 1.12 on; it tells "high" from "medium"
+        torch.set_float32_matmul_precision(precision)
 
 
 def onednn_has_bf16() -> bool:

@@ -12,6 +12,7 @@ from typing import Mapping
 from torch import Tensor
 
 from ..config.engine_config import EngineConfig
+from ..config.model_zoo import ZOO_DETECTORS, coco_weights, imagenet_weights, is_imagenet
 from ..contract.model_package import ModelPackage
 from ..contract.task import class_key
 from ..errors import ConfigError, ModelError, NetworkError
@@ -20,32 +21,6 @@ from ..retinanet.weights import find_weights, resolve_weights
 from ..training.job import TrainJob
 
 logger = logging.getLogger(__name__)
-
-_COCO = "detectron2://COCO-Detection/"
-COCO_WEIGHTS: Mapping[int, tuple[str, ...]] = {
-    50: (
-        _COCO + "retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl",
-        _COCO + "retinanet_R_50_FPN_1x/190397773/model_final_bfca0b.pkl",
-    ),
-    101: (_COCO + "retinanet_R_101_FPN_3x/190397697/model_final_971ab9.pkl",),
-}
-"""Addresses of RetinaNets trained on COCO, by depth of the ResNet, best first."""
-
-_IMAGENET = "detectron2://ImageNetPretrained/"
-IMAGENET_WEIGHTS: Mapping[int, str] = {50: _IMAGENET + "MSRA/R-50.pkl", 101: _IMAGENET + "MSRA/R-101.pkl"}
-
-_PUBLISHED_ARCHITECTURE = {
-    "MODEL.META_ARCHITECTURE": "RetinaNet",
-    "MODEL.RESNETS.NUM_GROUPS": 1,
-    "MODEL.RESNETS.WIDTH_PER_GROUP": 64,
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": 256,
-    "MODEL.RESNETS.STRIDE_IN_1X1": True,
-    "MODEL.FPN.OUT_CHANNELS": 256,
-    "MODEL.FPN.NORM": "",
-    "MODEL.RETINANET.NUM_CONVS": 4,
-    "MODEL.RETINANET.NORM": "",
-    "INPUT.FORMAT": "BGR",
-}
 
 _NOT_PUBLISHED = (
     "config.yaml: pretrained: there are no published {} weights for this network; leave the key empty, or write the"
@@ -123,7 +98,8 @@ def initial_weights(
         return None
     checkpoint = read_checkpoint(path)
     other_classes = ""
-    if job.pretrained is None and path.name in [address.rsplit("/", 1)[-1] for address in coco_weights(cfg)]:
+    # by its name, which is unique: the file may have been copied to anywhere
+    if job.pretrained is None and path.name in [detector.file.rsplit("/", 1)[-1] for detector in ZOO_DETECTORS]:
         other_classes = "the classes of COCO"
     names = checkpoint.metadata.get("class_names") or (job.pretrained.class_names if job.pretrained else None)
     # in another order the class layer would fit by its shape, and mix up the classes
@@ -139,7 +115,7 @@ def initial_weights(
 def _chosen_path(cfg: EngineConfig, job: TrainJob) -> Path | None:
     if job.pretrained is not None:
         return job.pretrained.weights
-    requested, address = job.settings.pretrained, str(cfg["MODEL.WEIGHTS"])
+    requested, address = job.settings.pretrained, _weights_address(cfg, job)
     if "MODEL.WEIGHTS" in job.overrides or not (requested or address):  # an empty value is an explicit none
         requested = "" if address else "none"
     elif requested == "coco" or (not requested and is_imagenet(address)):
@@ -161,6 +137,14 @@ def _chosen_path(cfg: EngineConfig, job: TrainJob) -> Path | None:
     return None
 
 
+def _weights_address(cfg: EngineConfig, job: TrainJob) -> str:
+    """Return MODEL.WEIGHTS, which a packed config.yaml gives as the name of a file next to it."""
+    address = str(cfg["MODEL.WEIGHTS"])
+    near = job.config_file.parent / address
+    is_near = "MODEL.WEIGHTS" not in job.overrides and bool(address) and "://" not in address and near.is_file()
+    return str(near) if is_near else address
+
+
 def _coco_path(cfg: EngineConfig, job: TrainJob, *, is_required: bool) -> Path | None:
     """The COCO weights of this network: a file of the folders, else a download; None where neither is to be had."""
     addresses = coco_weights(cfg)
@@ -178,21 +162,3 @@ def _coco_path(cfg: EngineConfig, job: TrainJob, *, is_required: bool) -> Path |
             raise
         logger.warning("starting from the weights of ImageNet, not of COCO, which would be better: %s", error)
         return None
-
-
-def coco_weights(cfg: EngineConfig) -> tuple[str, ...]:
-    """Return the addresses of COCO weights for exactly this network, best first; () where there are none."""
-    is_published = all(cfg[key] == value for key, value in _PUBLISHED_ARCHITECTURE.items())
-    has_batch_norm = str(cfg["MODEL.RESNETS.NORM"]).endswith("BN")  # frozen or not, over all processes or not
-    return COCO_WEIGHTS.get(cfg["MODEL.RESNETS.DEPTH"], ()) if is_published and has_batch_norm else ()
-
-
-def imagenet_weights(cfg: EngineConfig) -> str:
-    """Return the address of this backbone's ImageNet weights; '' where there are none."""
-    named = str(cfg["MODEL.WEIGHTS"])
-    return named if named.startswith(_IMAGENET) else IMAGENET_WEIGHTS.get(cfg["MODEL.RESNETS.DEPTH"], "")
-
-
-def is_imagenet(address: str) -> bool:
-    """Return whether MODEL.WEIGHTS names ImageNet weights, which are those of a backbone only."""
-    return address.startswith(_IMAGENET)

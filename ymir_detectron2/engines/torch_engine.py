@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .. import distributed
+from ..config.model_keys import PREDICTION_KEYS
 from ..config.retinanet_config import RetinaNetConfig, load_config
 from ..config.supported import check_supported
 from ..contract.model_package import ModelPackage
@@ -24,7 +25,8 @@ from ..training.loop import Trainer, train
 from ..training.resolve_config import require_free
 from ..training.validation_loss import retinanet_loss_sums
 from .base import DetectorOptions
-from .devices import autocast_dtype, choose_device, describe_device, loader_workers
+from .devices import autocast_dtype, choose_device, configure_cuda, describe_device
+from .option_warnings import warn_of_detector_options
 from .pretrained import class_names_of, config_of, require_complete
 from .torch_detector import TorchDetector
 from .training_setup import training_setup
@@ -46,15 +48,15 @@ class TorchEngine:
         with training_setup(job, load_config, _check_config) as setup:
             cfg, device, dtype = setup.cfg, setup.device, setup.autocast_dtype
             # the same seed in every process: all draw the same initial weights
-            torch.manual_seed(job.settings.seed)
+            torch.manual_seed(cfg["SEED"])
             model = _on_device(build_retinanet(cfg, len(job.class_names)), device)
             setup.load_initial_weights(_CLASS_LAYERS, functools.partial(load_weights, model))
             model.class_weights = _class_weights(job, setup.train_set)
             model.train()
             ema = ModelEma(model, job.settings.ema) if job.settings.ema else None
             trainer = Trainer(
-                model, cfg, setup.train_set, device=device, autocast_dtype=dtype, seed=job.settings.seed,
-                num_workers=loader_workers(job.settings.num_workers, device), accumulate=job.settings.accumulate,
+                model, cfg, setup.train_set, device=device, autocast_dtype=dtype, seed=cfg["SEED"],
+                num_workers=cfg["DATALOADER.NUM_WORKERS"], accumulate=job.settings.accumulate,
                 ema=ema, augment=job.settings.augmentations,
             )  # fmt: skip
             # batch_size 0: the device decides; the form's batch_size is that of training
@@ -72,12 +74,14 @@ class TorchEngine:
     def load_detector(self, package: ModelPackage, options: DetectorOptions) -> Detector:
         """Load a trained model for the classes that it was trained for."""
         require_free(options.overrides)
-        cfg = load_config(config_of(package)).merged(options.overrides, "args_options")
+        cfg = load_config(config_of(package), PREDICTION_KEYS).merged(options.overrides, "args_options")
         checkpoint = read_checkpoint(package.weights)
         names = class_names_of(package, checkpoint.metadata, options.class_names)
         device = choose_device(options.gpu_ids, distributed.local_rank())
         settings = options.settings
+        configure_cuda(cfg, device)
         model = _on_device(build_retinanet(cfg, len(names)), device, channels_last=settings.channels_last != "never")
+        warn_of_detector_options(cfg, options.overrides, device)
         require_complete(load_weights(model, checkpoint.state_dict, str(package.weights)), package, len(names))
         dtype = autocast_dtype(settings.precision, device)
         logger.info("loaded %s (%s) on %s, %s", package.weights, ", ".join(names), describe_device(device),
@@ -100,7 +104,7 @@ class TorchEngine:
         return detector
 
 
-def _check_config(cfg: RetinaNetConfig, device: torch.device, dtype: torch.dtype | None) -> RetinaNetConfig:
+def _check_config(cfg: RetinaNetConfig, device: torch.device) -> RetinaNetConfig:
     # inference accepts more: e.g. a model that detectron2 trained with a schedule that this engine does not have
     check_supported(cfg, training=True)
     return cfg

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable, Generic, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from .. import distributed
-from ..config.engine_config import AnyConfig
+from ..config.engine_config import AnyConfig, ConfigLoader
 from ..dataset.coco_json import CocoDataset, load_coco_json
 from ..detections import Detector
+from ..errors import ConfigError
 from ..retinanet.checkpoint import LoadReport
 from ..training.anchor_check import with_checked_anchors
 from ..training.checkpointing import fingerprint
@@ -25,7 +25,8 @@ from ..training.resolve_config import log_batch_and_rate, resolve_config
 from ..training.run import StepTrainer, TrainingRun
 from ..training.sampling import require_even_shares
 from ..training.validation_loss import LossSums, ValidationLoss
-from .devices import autocast_dtype, choose_device, describe_device
+from .devices import autocast_dtype, choose_device, configure_cuda, describe_device, loader_workers
+from .option_warnings import warn_of_training_options
 from .pretrained import initial_weights
 
 logger = logging.getLogger(__name__)
@@ -84,8 +85,8 @@ class TrainingSetup(Generic[AnyConfig]):
 @contextlib.contextmanager
 def training_setup(
     job: TrainJob,
-    load_config: Callable[[Path], AnyConfig],
-    finish_config: Callable[[AnyConfig, torch.device, torch.dtype | None], AnyConfig],
+    load_config: ConfigLoader[AnyConfig],
+    finish_config: Callable[[AnyConfig, torch.device], AnyConfig],
 ) -> Iterator[TrainingSetup[AnyConfig]]:
     """Set up a training in this process, which is part of a process group within the block.
 
@@ -99,7 +100,9 @@ def training_setup(
         dtype = autocast_dtype(job.settings.precision, device)
         # in every process: columns of NumPy, which even for a million boxes are small
         train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
-        cfg = finish_config(resolve_config(job, load_config), device, dtype)
+        cfg = finish_config(_with_task_values(job, resolve_config(job, load_config), device, dtype), device)
+        warn_of_training_options(cfg, job.overrides, load_config(job.config_file), device)
+        configure_cuda(cfg, device)
         require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], distributed.world_size())
         # last: `anchors: auto` needs the final training sizes
         cfg = with_checked_anchors(job, cfg, train_set)
@@ -111,3 +114,21 @@ def training_setup(
         yield setup
     finally:
         distributed.destroy_process_group()
+
+
+def _with_task_values(job: TrainJob, cfg: AnyConfig, device: torch.device, dtype: torch.dtype | None) -> AnyConfig:
+    """Add the keys of detectron2 that the form has under another name, below args_options."""
+    values = {
+        "SEED": job.settings.seed,
+        "DATALOADER.NUM_WORKERS": loader_workers(job.settings.num_workers, device),
+        "SOLVER.AMP.ENABLED": dtype == torch.float16,  # detectron2's AMP is fp16; bf16 needs no loss scaling
+    }
+    cfg = cfg.merged(values, "config.yaml").merged(job.overrides, "args_options")
+    if not 0 <= cfg["SEED"] < 2**32:
+        raise ConfigError(f"args_options: SEED must be between 0 and 4294967295, found {cfg['SEED']}; leave it out")
+    if cfg["SOLVER.AMP.ENABLED"] != values["SOLVER.AMP.ENABLED"]:
+        raise ConfigError(
+            f"args_options: SOLVER.AMP.ENABLED {cfg['SOLVER.AMP.ENABLED']}: mixed precision is chosen by the key"
+            " precision of config.yaml, where fp16 is detectron2's and needs a GPU; set that, and leave this key out"
+        )
+    return cfg

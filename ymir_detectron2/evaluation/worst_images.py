@@ -179,8 +179,9 @@ def _draw_labelled_boxes(
     below = colour == _FP_COLOUR  # on two sides, since a wrong class often has the very box of the missed object
     for (x1, y1, _, y2), label in zip(boxes[:_MAX_LABELS], labels):
         y = min(y2 + 1, shape[0] - _LABEL_HEIGHT) if below else max(y1 - 1, _LABEL_HEIGHT)
-        text = axes.text(0, y, label, fontsize=8.5, color=colour, va="top" if below else "bottom", fontweight="bold")
-        text.set_path_effects(_OUTLINE)
+        text = axes.text(0, y, label, fontsize=8.5, color=colour, va="top" if below else "bottom")
+        # made bold by a stroke: the Chinese fonts have no bold face, which matplotlib warns about
+        text.set_path_effects([*_OUTLINE, withStroke(linewidth=0.4, foreground=colour)])
         width = text.get_window_extent().width + 2  # of the outline; thumbnail and figure have the same pixels
         text.set_x(max(1, min(x1, shape[1] - width)))
         place = text.get_window_extent()

@@ -58,7 +58,7 @@ def compare(
 
 def open_session(file: Path) -> Any:
     """Return an onnxruntime session on the CPU."""
-    import onnxruntime  # only the image flavour `current` has it
+    import onnxruntime  # here: only an export needs it
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()  # its own default is all cores of the machine

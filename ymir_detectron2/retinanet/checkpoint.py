@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Tuple
+from typing import Any, BinaryIO, Mapping, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..atomic_file import atomic_write
-from ..errors import ModelError
-from .unpickling import RefusedContentError, is_zip, load_pickle, load_torch_file
+from ..errors import ModelError, briefly
+from ..untrusted_files import open_regular
+from .pickle_arguments import RefusedContentError
+from .torch_file import MAGIC_NUMBER, load_archive, load_legacy
+from .unpickling import is_same, load_pickle
 from .weight_names import to_model_names
 
 __all__ = [
@@ -28,20 +32,6 @@ _WRAPPERS = ("model", "model_state", "state_dict", "ema_state", "model_ema", "em
 """Keys under which programs keep the weights in a file. The first hit wins: of several, detectron2 loads `model`."""
 
 _PICKLE_START, _ZIP_START = b"\x80", b"PK"
-
-_MALFORMED = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Errors of readers on bytes that mean nothing; a damaged pickle can end in any of them."""
 
 _BACKBONE = "backbone.bottom_up."
 _OBSOLETE = ("pixel_mean", "pixel_std", "anchor_generator.")
@@ -103,6 +93,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path}: holds no weights; expected a dictionary of tensors, perhaps under the key 'model'")
     tensors = {str(name): _as_tensor(value) for name, value in state.items() if _is_tensor(value)}
     metadata = {str(key): value for key, value in content.items() if wrapper and key != wrapper}
+    names = metadata.get("class_names", [])
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        del metadata["class_names"]  # of a program that means something else by it
     return Checkpoint(to_model_names(tensors), metadata)
 
 
@@ -137,21 +130,28 @@ def read_content(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; check the path of the weights")
     try:
-        if path.suffix == ".pkl" and not is_zip(path):  # a .pkl that torch.save wrote is no plain pickle
-            return load_pickle(path)
-        with path.open("rb") as file:
-            start = file.read(2)
-        if start != _ZIP_START and start[:1] != _PICKLE_START:  # tells a foreign file from a damaged one
-            raise ModelError(f"{path}: is no file that torch.save wrote; give a .pth or .pkl file with weights")
-        return load_torch_file(path)
+        with open_regular(path) as file:
+            return _load(file, path)
     except RefusedContentError as error:
         raise ModelError(
             f"{path}: asks for {error} when it is loaded, which is refused because it could run code; "
             "save the weights alone, as torch.save(model.state_dict(), path) does"
         ) from error
-    except _MALFORMED as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]  # torch adds advice in further lines
-        raise ModelError(f"{path}: is damaged or no weight file ({reason}); copy it again or give another") from error
+    except (pickle.UnpicklingError, OSError) as error:
+        raise ModelError(f"{path}: is damaged or no weight file ({error}); copy it again or give another") from error
+
+
+def _load(file: BinaryIO, path: Path) -> Any:
+    """Read a file by what it holds, whatever its name: torch.save has two formats, the model zoo has plain pickles."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(2)
+    file.seek(0)
+    if start == _ZIP_START:
+        return load_archive(file, size)
+    if path.suffix != ".pkl" and start[:1] != _PICKLE_START:  # tells a foreign file from a damaged one
+        raise ModelError(f"{path}: is no file that torch.save wrote; give a .pth or .pkl file with weights")
+    content = load_pickle(file, size)
+    return load_legacy(file, size) if is_same(content, MAGIC_NUMBER) else content
 
 
 def load_weights(
@@ -183,7 +183,7 @@ def load_weights(
         del given[name]
     if not any(name in shapes and name.startswith(backbone) for name in given):
         expected = next(name for name in shapes if name.startswith(backbone))
-        found = f"begins with {next(iter(state_dict))}" if state_dict else "is empty"
+        found = f"begins with {briefly(next(iter(state_dict)))}" if state_dict else "is empty"
         raise ModelError(
             f"{source}: no tensor fits the backbone, which wants {expected} {shapes[expected]}; the file {found}; "
             "give weights of a RetinaNet or ResNet of the same MODEL.RESNETS"
@@ -216,5 +216,8 @@ def _is_tensor(value: Any) -> bool:  # a .pkl holds NumPy arrays
 
 
 def _as_tensor(value: Any) -> Tensor:
-    # np.array copies: torch warns about read-only arrays, which a pickle may hold, and knows no NumPy scalars
-    return value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    if isinstance(value, Tensor):
+        return value.detach()
+    array = np.array(value)  # copies: torch warns about read-only arrays, and knows no NumPy scalars
+    # nor unsigned numbers above a byte, before torch 2.3
+    return torch.from_numpy(array.astype(np.int64) if array.dtype.kind == "u" and array.itemsize > 1 else array)

@@ -1,131 +1,148 @@
-"""Restricted unpickling: read arrays, tensors and plain containers without running the code that a pickle may name.
+"""What a pickle of weights may contain: arrays and plain containers, rebuilt by functions of our own.
 
-A pickle is a program: it may call any importable function. This reader resolves only the few names that rebuild
-arrays, tensors and plain containers, and sets the state of nothing else.
+The names that a pickle uses stand for the functions below, never for those that bear them: numpy's own `scalar` returns
+the Python object at an address that the file spells, if it is given a type whose flags are cleared. docs/security.md
+says of each name why it is harmless.
 """
 
 from __future__ import annotations
 
-import collections
-import inspect
-import pickle
-import tarfile
-import warnings
-import zipfile
-from pathlib import Path
-from typing import IO, Any, Callable, ClassVar
+import math
+from typing import Any, BinaryIO, Mapping
 
 import numpy as np
-import torch
 
-_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
+from .pickle_arguments import MalformedPickleError, RefusedContentError, as_key, as_set
+from .pickle_reader import Builder, PickleReader, Unbuilt
 
-
-def _allowed_names() -> dict[tuple[str, str], Any]:
-    names: dict[tuple[str, str], Any] = {
-        ("collections", "OrderedDict"): collections.OrderedDict,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _encode,
-        ("torch", "Size"): torch.Size,
-        ("torch", "device"): torch.device,
-        ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-        ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-    }
-    for module in _NUMPY_MODULES:
-        # taken from NumPy's own pickles: importing these private functions would depend on its version
-        names[(module, "_reconstruct")] = np.empty(0).__reduce__()[0]
-        names[(module, "scalar")] = np.float64(0).__reduce__()[0]
-    for name, value in vars(torch).items():
-        is_storage = isinstance(value, type) and name.endswith("Storage")
-        if is_storage or isinstance(value, torch.dtype):
-            names[("torch", name)] = value
-    return names
+_MAX_DIMENSIONS, _MAX_ELEMENTS = 16, 2**48
+_NUMBER_TYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
+"""Kind and size in bytes of numpy's plain numbers; no objects, records, text, dates or long doubles."""
+_BYTE_ORDERS = ("<", ">", "|", "=")
+_TRIVIAL_STATE = (None, None, None, -1, -1, 0)
+"""What the state of a plain number says about subarray, names, fields, size, alignment and flags."""
 
 
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Replace codecs.encode, by which old protocols write bytes, always in latin1; other codecs could do more."""
-    if encoding != "latin1":
-        raise RefusedContentError(f"_codecs.encode with {encoding}")
+def load_pickle(file: BinaryIO, size: int) -> Any:
+    """Read a pickle of arrays and plain containers, such as the `.pkl` files of the model zoo.
+
+    Args:
+        file: positioned at the pickle.
+        size: bytes from there to the end of the file.
+
+    Raises:
+        RefusedContentError: it asks for anything else.
+        MalformedPickleError: it is cut short or damaged.
+    """
+    return PickleReader(file, size, PLAIN_NAMES).load()
+
+
+def are_sizes(value: Any) -> bool:
+    """Return whether this is a tuple of a few whole numbers from 0 on, such as shape or strides of a tensor."""
+    return (
+        type(value) is tuple
+        and len(value) <= _MAX_DIMENSIONS
+        and all(type(size) is int and 0 <= size < _MAX_ELEMENTS for size in value)
+    )
+
+
+def is_shape(value: Any) -> bool:
+    """Return whether this is the shape of an array, also of one that is only empty because one of its sizes is 0."""
+    return are_sizes(value) and math.prod(max(size, 1) for size in value) < _MAX_ELEMENTS
+
+
+class _UnbuiltDtype(Unbuilt):
+    """`numpy.dtype('f4', False, True)`, whose state is its byte order."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def build(self, state: Any) -> np.dtype[Any]:
+        if type(state) is not tuple or len(state) != 8 or not all(map(is_same, state[2:], _TRIVIAL_STATE)):
+            raise RefusedContentError("a state of numpy.dtype that no plain number has")
+        if not is_same(state[0], 3) or type(state[1]) is not str or state[1] not in _BYTE_ORDERS:
+            raise MalformedPickleError("an unknown state of numpy.dtype")
+        return np.dtype(state[1] + self._code)
+
+
+class _UnbuiltArray(Unbuilt):
+    """`_reconstruct(numpy.ndarray, (0,), b'b')`, whose state is everything."""
+
+    def build(self, state: Any) -> np.ndarray:
+        if type(state) is not tuple or len(state) != 5 or not is_same(state[0], 1):
+            raise MalformedPickleError("an unknown state of numpy.ndarray")
+        _, shape, dtype, is_fortran, content = state
+        return _array(content, dtype, shape, "F" if is_fortran is True else "C")
+
+
+def _dtype(code: Any, align: Any = False, copy: Any = True) -> _UnbuiltDtype:
+    if type(code) is not str or code not in _NUMBER_TYPES:
+        shown = repr(code[:20]) if type(code) is str else type(code).__name__
+        raise RefusedContentError(f"numpy.dtype of {shown}, which is not a plain number")
+    return _UnbuiltDtype(code)
+
+
+def _reconstruct(subtype: Any, shape: Any, code: Any) -> _UnbuiltArray:
+    if subtype is not _NDARRAY:
+        raise RefusedContentError("a subclass of numpy.ndarray")
+    return _UnbuiltArray()
+
+
+def _scalar(dtype: Any, content: Any) -> Any:
+    return _array(content, dtype, ())[()]
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray:
+    """Return an array over the bytes that the file holds for it, which have to be as many as it needs."""
+    content = _encode(content) if type(content) is str else content  # as Python 2 writes bytes
+    is_complete = isinstance(dtype, np.dtype) and is_shape(shape) and type(content) is bytes and type(order) is str
+    if not is_complete or math.prod(shape) * dtype.itemsize != len(content):
+        raise MalformedPickleError("an array whose content does not have the size of its shape")
+    if not content:
+        return np.zeros(shape, dtype.newbyteorder("="))
+    if dtype.kind == "b":  # torch 1.10 adds up the bytes of a boolean tensor, which are 0 or 1 everywhere else
+        array = np.frombuffer(content, np.uint8) != 0
+    else:
+        array = np.frombuffer(content, dtype).astype(dtype.newbyteorder("="), copy=False)
+    return array.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    """Encode as latin1 only, which is how old protocols write bytes; other codecs can do more than that."""
+    if type(text) is not str or type(encoding) is not str or encoding not in ("latin1", "latin-1"):
+        raise RefusedContentError("_codecs.encode with anything but text and latin1")
     return text.encode("latin1")
 
 
-class RefusedContentError(pickle.UnpicklingError):
-    """The pickle asks for something beyond arrays, tensors and plain containers; the text names it."""
+def _mapping(items: Any = ()) -> dict[Any, Any]:
+    """Build what an OrderedDict or Counter holds, from a dictionary or, as Python 2 writes it, a list of pairs."""
+    pairs = list(items.items()) if type(items) is dict else items
+    if type(pairs) not in (tuple, list) or not all(type(pair) in (tuple, list) and len(pair) == 2 for pair in pairs):
+        raise MalformedPickleError("a mapping of something else than pairs")
+    return {as_key(key): value for key, value in pairs}
 
 
-class RestrictedUnpickler(pickle._Unpickler):
-    """Python's unpickler without its two ways to run code: looking up names, and setting the state of objects.
-
-    The pure Python one, since the C implementation has no hook for the second.
-    """
-
-    _NAMES = _allowed_names()
-    dispatch: ClassVar[dict[int, Callable[..., Any]]] = dict(pickle._Unpickler.dispatch)
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return one of the allowed callables."""
-        try:
-            return self._NAMES[(module, name)]
-        except KeyError:
-            raise RefusedContentError(f"{module}.{name}") from None
-
-    def load_build(self) -> None:
-        """Set the state of arrays and dictionaries; on a function or class this could plant code."""
-        target = self.stack[-2]  # type: ignore[attr-defined]
-        if not isinstance(target, (np.ndarray, np.dtype, collections.OrderedDict)):
-            raise RefusedContentError(f"the state of a {type(target).__name__}")
-        super().load_build()  # type: ignore[misc]
-
-    dispatch[pickle.BUILD[0]] = load_build
+def is_same(found: Any, expected: Any) -> bool:
+    """Compare what a pickle holds: the type first, since comparing an array gives no truth value."""
+    return type(found) is type(expected) and found == expected
 
 
-class RestrictedPickle:
-    """The members that torch.load uses of its `pickle_module`."""
+_NDARRAY = object()
 
-    Unpickler = RestrictedUnpickler
-    UnpicklingError = pickle.UnpicklingError
-
-    @staticmethod
-    def load(file: IO[bytes], **options: Any) -> Any:
-        return RestrictedUnpickler(file, **options).load()
-
-
-def load_pickle(path: Path) -> Any:
-    """Read a pickle of arrays; text of Python 2, as in Caffe2's files, is decoded as latin1."""
-    with path.open("rb") as file:
-        return RestrictedPickle.load(file, encoding="latin1")
-
-
-def load_torch_file(path: Path) -> Any:
-    """Read a file of torch.save onto the CPU: with torch's own safe reader where it has one, else with this one."""
-    _refuse_archives(path)
-    # torch before 1.13 has no safe reader
-    if "weights_only" not in inspect.signature(torch.load).parameters:
-        return torch.load(path, map_location="cpu", pickle_module=RestrictedPickle)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about newer pickle protocols, which it then reads
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        # torch's reader also refuses numpy numbers, which detectron2's trainer keeps next to the weights
-        return torch.load(path, map_location="cpu", pickle_module=RestrictedPickle, weights_only=False)
-
-
-def is_zip(path: Path) -> bool:
-    """Return whether torch 1.6 or later wrote this file, whatever its name."""
-    return zipfile.is_zipfile(path)
-
-
-def _refuse_archives(path: Path) -> None:
-    """TorchScript programs are code, and tar archives are older than every weight file of detectron2."""
-    names: list[str] = []
-    if is_zip(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    elif tarfile.is_tarfile(path):
-        raise RefusedContentError("a tar archive")
-    # torch.load would pass such a file on to torch.jit.load
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise RefusedContentError("a TorchScript program")
+PLAIN_NAMES: Mapping[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): Builder(_mapping),
+    ("collections", "Counter"): Builder(_mapping),  # milestones of torch's learning rate schedules
+    ("__builtin__", "bytes"): Builder(lambda: b""),  # as protocols up to 2 write no bytes at all
+    ("__builtin__", "set"): Builder(as_set),
+    ("builtins", "set"): Builder(as_set),
+    ("_codecs", "encode"): Builder(_encode),
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): Builder(_dtype),
+    # before and since numpy 2
+    ("numpy.core.multiarray", "_reconstruct"): Builder(_reconstruct),
+    ("numpy._core.multiarray", "_reconstruct"): Builder(_reconstruct),
+    ("numpy.core.multiarray", "scalar"): Builder(_scalar),
+    ("numpy._core.multiarray", "scalar"): Builder(_scalar),
+    ("numpy.core.numeric", "_frombuffer"): Builder(_array),  # protocol 5
+    ("numpy._core.numeric", "_frombuffer"): Builder(_array),
+}

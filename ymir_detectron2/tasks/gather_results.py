@@ -36,6 +36,8 @@ def gather_blocks(results: PartialResults) -> None:
         # CPU, and so gloo: bytes of files are sent, and no GPU is needed for that
         distributed.init_process_group(torch.device("cpu"))
         try:
+            # what every machine of this start could not read is finished, too
+            results.starts.update(*distributed.all_gather_object(results.starts))
             senders = _senders(results)
             # rank 0 tells which blocks it has, e.g. from an earlier run: these are not sent again
             known = distributed.all_gather_object(results.done() if senders and distributed.rank() == 0 else None)[0]

@@ -2,6 +2,7 @@
 written, with its progress for the platform, the log, and a person at a terminal.
 
 Candidates are sharded over the processes (GPUs) in blocks; the output is byte-identical for any number of processes.
+What could not be read is tried again at every start: a folder may not have been mounted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -21,7 +22,8 @@ from ..config.mining_algorithms import MINING_ALGORITHMS
 from ..config.settings import InferSettings, MiningSettings, read_settings, values_where
 from ..contract.index_file import IndexEntry
 from ..contract.partial_results import PARTIAL_RESULTS_DIR, PartialResults
-from ..errors import DatasetError, ModelError, StoppedError
+from ..dataset.image_reading import read_image_bgr
+from ..errors import DatasetError, ImageError, ModelError, StoppedError
 from ..file_digest import file_digest
 from ..inference.predict import BLOCK, ImagePrediction, PredictionHooks
 from ..version import describe_version
@@ -60,7 +62,7 @@ class ResumablePrediction:
         if reuses_predictions(task.run):
             kind = "mining+infer"  # the same rows for both steps
         folder = task.run.task.output_dir / PARTIAL_RESULTS_DIR / f"{kind}-{fingerprint(task, kind)[:16]}"
-        self._partial_results = PartialResults(folder, task.run.rank)
+        self._partial_results = PartialResults(folder, task.run.rank, task.run.start)
 
     def run(self, start: Start) -> None:
         """Predict the missing blocks; in the main process, return when those of all processes are complete.
@@ -71,7 +73,7 @@ class ResumablePrediction:
         Raises:
             StoppedError: a stop was requested.
         """
-        run, index, done = self._task.run, self._task.index, self._partial_results.done()
+        run, index, done = self._task.run, self._task.index, self._finished_before()
         block_count = -(-self._total // BLOCK)
         # in turn, not in halves: all processes come to the end of the index at about the same time
         missing = [block for block in range(run.rank, block_count, run.world_size) if block not in done]
@@ -96,9 +98,27 @@ class ResumablePrediction:
                     for entry, image in zip(index.entries(first, last), images):
                         rows.append({"error": str(image.error)} if image.error else make_row(entry, image))
                         progress.update(done_before + len(rows))
-                    self._partial_results.add(block, rows)
+                    self._partial_results.add(block, rows, provisional=_has_errors(rows))
             self._gather(block_count, progress)
         self.figures = progress.figures()
+
+    def _finished_before(self) -> set[int]:
+        """Return the blocks on disk, without those of this process that hold an image that can be read only now.
+
+        Those are predicted as a whole: their digits depend on what shares a batch.
+        """
+        run, index, results = self._task.run, self._task.index, self._partial_results
+        finished = results.done()
+        for block, rows in results.provisional():
+            if block % run.world_size != run.rank:  # its process checks it
+                finished.add(block)
+                continue
+            entries = index.entries(block * BLOCK, min((block + 1) * BLOCK, self._total))
+            unreadable = (entry.image_path for entry, row in zip(entries, rows) if "error" in row)
+            if not any(map(_can_be_read, unreadable)):
+                results.add(block, rows, provisional=True)
+                finished.add(block)
+        return finished
 
     def rows(self) -> Iterator[tuple[int, IndexEntry, Row]]:
         """Yield number, candidate and row of all candidates, in the order of the index; counts the unreadable ones.
@@ -140,6 +160,18 @@ class ResumablePrediction:
         last = (self._total - 1) // BLOCK
         missing = (last + 1) * BLOCK - self._total
         return len(blocks) * BLOCK - (missing if last in blocks else 0)
+
+
+def _has_errors(rows: Sequence[Row]) -> bool:
+    return any("error" in row for row in rows)
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        read_image_bgr(path)
+        return True
+    except ImageError:
+        return False
 
 
 def fingerprint(task: PredictionTask, kind: str) -> str:

@@ -11,7 +11,7 @@ from ..config.settings import TaskSettings, read_settings, unknown_keys
 from ..contract.monitor import Monitor
 from ..contract.task import Task, load_task
 from ..engines.registry import choose_engine
-from ..entrypoint import Process, argument_parser, run_process
+from ..entrypoint import START_VARIABLE, Process, argument_parser, run_process
 from ..errors import ExecutorError, StoppedError
 from ..stop_signal import StopSignal
 from ..version import describe_version
@@ -38,20 +38,21 @@ class TaskRun(Generic[TaskSettings]):
     """Number of processes on all machines."""
     is_multi_node: bool = False
     """Several machines, which need not see the same /out."""
+    start: str = ""
+    """Names this start of the task, the same for all its steps and processes on this machine."""
 
 
 def run_script(
     description: str,
-    settings_class: type[TaskSettings],
-    function: Callable[[TaskRun[TaskSettings]], None],
+    load: Callable[[], tuple[type[TaskSettings], Callable[[TaskRun[TaskSettings]], None]]],
     argv: Sequence[str] | None = None,
 ) -> int:
     """Run one task in this process; return the exit status of its script.
 
     Args:
         description: one word for the log, e.g. "training".
-        settings_class: the keys of config.yaml that the task has.
-        function: does the work; whatever it raises is reported.
+        load: imports and returns the keys of config.yaml that the task has, and the function that does the work.
+            Whatever it or the function raises is reported.
         argv: command line without the script; None: that of this process.
     """
     parser = argument_parser(description)
@@ -65,6 +66,7 @@ def run_script(
 
     def work(process: Process) -> None:
         try:
+            settings_class, function = load()
             function(_prepare(process, description, settings_class))
             if is_main:
                 process.monitor.report(1.0)
@@ -105,7 +107,7 @@ def _prepare(process: Process, description: str, settings_class: type[TaskSettin
     return TaskRun(
         task, settings, engine_name, process.monitor, process.stop,
         is_main=rank == 0, is_local_main=_launcher_number("LOCAL_RANK", 0) == 0, rank=rank, world_size=world_size,
-        is_multi_node=world_size > _launcher_number("LOCAL_WORLD_SIZE", 1),
+        is_multi_node=world_size > _launcher_number("LOCAL_WORLD_SIZE", 1), start=os.environ.get(START_VARIABLE, ""),
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -20,10 +19,9 @@ from ..contract.task import Task
 from ..contract.training_result import TrainingResult
 from ..dataset.conversion import coco_files, convert_task, report_anchors
 from ..engines.registry import load_engine
-from ..engines.zoo import zoo_folders
+from ..engines.zoo import find_config_file
 from ..errors import ConfigError
 from ..training.job import TrainJob, TrainSummary
-from ..version import PROJECT_DIR
 from .export import export_best_stage, require_exporter
 from .script import TaskRun
 from .stages import add_stage
@@ -77,29 +75,6 @@ def train(run: TaskRun[TrainSettings]) -> None:
         shutil.rmtree(resume_dir, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: another task has partial results there
             resume_dir.parent.rmdir()
-
-
-def find_config_file(name: str, engine_name: str = "torch") -> Path:
-    """Find a YAML file by absolute path, below the project or its `configs`, or in detectron2's model zoo.
-
-    Args:
-        name: as in `config_file`; "configs/" in front of a name of the model zoo is ignored.
-        engine_name: only `detectron2` reads the model zoo.
-
-    Raises:
-        ConfigError: there is none of that name; the nearest ones are named.
-    """
-    own = PROJECT_DIR / "configs"
-    zoo = zoo_folders() if engine_name == "detectron2" else ()
-    in_zoo = name[len("configs/") :] if name.startswith("configs/") else name
-    # pathlib: an absolute name replaces the folder in front of it
-    for path in (PROJECT_DIR / name, own / name, *(folder / in_zoo for folder in zoo)):
-        if os.path.isfile(path):  # noqa: PTH113 - False for a name that no file system allows, where Path raises
-            return path
-    known = sorted(str(file.relative_to(PROJECT_DIR)) for file in own.rglob("*.yaml"))
-    known += sorted(str(file.relative_to(folder)) for folder in zoo for file in folder.rglob("*.yaml"))
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
-    raise ConfigError(f"config_file: {name} does not exist; choose for example {', '.join(near)}")
 
 
 def weights_folders() -> tuple[Path, ...]:

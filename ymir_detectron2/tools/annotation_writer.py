@@ -11,7 +11,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Sequence, Tuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
+
+from ..dataset.image_reading import open_image
 
 LabelledBox = Tuple[str, int, int, int, int]
 """Class name, then x1 y1 x2 y2 in pixels, both corners inclusive: a box as the platform stores it."""
@@ -29,7 +31,7 @@ def voc_text(image: Path, asset_path: str, boxes: Sequence[LabelledBox], class_n
     """Format boxes as the platform's VOC XML, with the size in the header of the file (EXIF not applied)."""
     try:
         # not image_reading.read_image_hw: that returns the size of the upright image
-        with Image.open(str(image)) as opened:
+        with open_image(image) as opened:
             width, height = opened.size
     except (UnidentifiedImageError, OSError):
         width, height = 0, 0  # the platform's size of a file that is not an image

@@ -11,6 +11,7 @@ from typing import Iterable
 
 from ..errors import DatasetError
 from ..file_digest import file_digest
+from ..untrusted_files import is_within, open_regular
 from .releases import Release
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def read_asset(image: Path, release: Release) -> Asset | None:
         DatasetError: if the file is not there or cannot be read.
     """
     try:
-        with image.open("rb") as stream:
+        with open_regular(image) as stream:
             head = stream.read(4)
         digest = file_digest(image, "sha1")
     except OSError as exc:
@@ -59,10 +60,12 @@ def read_asset(image: Path, release: Release) -> Asset | None:
     return Asset(image, digest, _FIRST_RELEASE_NAMES[extension])
 
 
-def store_assets(images: Iterable[Path], assets_dir: Path, release: Release) -> list[Asset]:
+def store_assets(
+    images: Iterable[Path], assets_dir: Path, release: Release, source_dir: Path | None = None
+) -> list[Asset]:
     """Put every image into `assets_dir` once and return those that the index is to list, in the given order.
 
-    As on the platform, images with the same bytes are one image: the first is kept.
+    As on the platform, images with the same bytes are one image: the first is kept. For `source_dir` see `place_file`.
     """
     stored: list[Asset] = []
     seen: set[str] = set()
@@ -75,23 +78,35 @@ def store_assets(images: Iterable[Path], assets_dir: Path, release: Release) -> 
             left_out[reason] = left_out.get(reason, 0) + 1
             continue
         seen.add(asset.sha1)
-        place_file(image, Path(asset.path_below(str(assets_dir))))
+        place_file(image, Path(asset.path_below(str(assets_dir))), source_dir)
         stored.append(asset)
     for reason, count in left_out.items():
         logger.warning("left out %d of %d images: %s", count, count + len(stored), reason)
     return stored
 
 
-def place_file(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where the file system does not support that."""
+def place_file(source: Path, target: Path, source_dir: Path | None = None) -> None:
+    """Hard-link a file of `source_dir`; copy any other one, or where the file system does not support hard links.
+
+    A container that can write to a hard link changes the original, so that none is made to a file outside of the folder
+    that the user has given, even if a symbolic link in it leads there.
+    """
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    if source_dir is not None and is_within(source, source_dir) and _hard_link(source.resolve(), target):
+        return
+    with open_regular(source) as file, target.open("xb") as copy:
+        shutil.copyfileobj(file, copy)
+
+
+def _hard_link(source: Path, target: Path) -> bool:
     try:
         # not symbolic: the link must work inside a container, which sees the task folder only
-        os.link(str(source.resolve()), str(target))
+        os.link(str(source), str(target))
     except OSError:
-        shutil.copyfile(str(source), str(target))
+        return False
+    return True
 
 
 def _extension(image: Path, head: bytes) -> str:

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any, Mapping
 
-from ..errors import ConfigError, DatasetError
+from ..errors import ConfigError, DatasetError, briefly
+from ..untrusted_files import open_regular, path_below
 from .annotation_writer import LabelledBox
 from .task_folder import AnnotatedImage
 
@@ -51,10 +52,11 @@ def read_coco(images_dir: Path, json_file: Path) -> list[AnnotatedImage]:
 
 def _load_coco(json_file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(json_file.read_text(encoding="utf-8"))
+        with open_regular(json_file) as file:
+            content = json.loads(file.read().decode("utf-8-sig"))
     except OSError as exc:
         raise ConfigError(f"{json_file}: cannot be read ({exc.strerror}); give a COCO JSON file") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{json_file}: is no JSON ({exc}); give a COCO JSON file") from exc
     keys = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
@@ -65,7 +67,10 @@ def _load_coco(json_file: Path) -> dict[str, Any]:
 def _find_image(images_dir: Path, image: Mapping[str, Any], json_file: Path) -> Path:
     name = str(image.get("file_name", ""))
     # file_name may contain folders that images_dir does not have
-    for file in (images_dir / name, images_dir / Path(name).name):
-        if name and file.is_file():
+    for file in (path_below(images_dir, name), path_below(images_dir, Path(name).name)):
+        if file is not None and file.is_file():
             return file
-    raise DatasetError(f"{json_file}: image {name!r} is not in {images_dir}; give the folder that holds it")
+    raise DatasetError(
+        f"{json_file}: image {briefly(name)} is not in {images_dir}; give the folder that holds it, and copies in place"
+        " of symbolic links"
+    )

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any, Sequence
 
-import yaml
-
 from ..contract.task import class_key
 from ..errors import ConfigError, DatasetError, ExecutorError, StorageError
+from ..untrusted_files import read_lines
+from ..yaml_file import NotYamlError, parse_yaml
 from .coco_source import read_coco
 from .packed_model import ModelSource, training_class_names
 from .releases import RELEASES
@@ -58,6 +58,7 @@ def make_task(options: argparse.Namespace) -> str:
         pretrained=pretrained,
         annotation_format=options.export_format,
         gpu_id=None if options.gpu_id == NO_GPU_KEY else options.gpu_id,
+        source_dir=_source_dir(options),
         **content,
     )
     return f"{summary}\nnext: python3 start.py --env {env_file}"
@@ -77,8 +78,8 @@ def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
         if not key or not equals:
             raise ConfigError(f"--config {pair!r}: expected key=value")
         try:
-            values[key] = yaml.safe_load(text) if text else ""  # YAML would give None, which the form cannot send
-        except yaml.YAMLError as exc:
+            values[key] = parse_yaml(text) if text else ""  # YAML would give None, which the form cannot send
+        except NotYamlError as exc:
             raise ConfigError(f"--config {pair!r}: the value is no YAML; put it in quotes") from exc
     return values
 
@@ -138,7 +139,7 @@ def _find_candidates(options: argparse.Namespace) -> list[Path]:
         return [image.path for image in _read_split(options, options.candidates)]
     index = Path(options.candidates)
     try:
-        lines = index.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(index)
     except OSError as exc:
         raise ConfigError(f"--candidates {index}: cannot be read ({exc.strerror}); give train, val or a file") from exc
     # columns after a tab are ignored, so that an index file of the platform will do
@@ -147,6 +148,13 @@ def _find_candidates(options: argparse.Namespace) -> list[Path]:
     if not images:
         raise DatasetError(f"{index}: lists no images; put one path on each line")
     return images
+
+
+def _source_dir(options: argparse.Namespace) -> Path | None:
+    if options.task != "train" and options.candidates not in SPLITS:
+        return Path(options.candidates).parent
+    source: Path | None = options.voc or options.coco
+    return source
 
 
 def _read_split(options: argparse.Namespace, split: str) -> list[AnnotatedImage]:

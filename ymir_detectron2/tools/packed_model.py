@@ -13,7 +13,8 @@ from typing import Any, Mapping, Sequence, Union
 
 import yaml
 
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
+from ..untrusted_files import path_below
 from ..yaml_file import load_yaml_mapping
 from .assets import place_file
 from .releases import Release
@@ -21,6 +22,7 @@ from .releases import Release
 ModelSource = Union[Path, Sequence[Path]]
 """A training's /out/models with its result.yaml, or the files of one stage."""
 
+_REMEDY = "give a finished training's /out/models"
 LEGACY_STAGE = "default_best_stage"
 """Name that the platform gives to the stage of a result.yaml with `model` and `map`."""
 
@@ -36,6 +38,8 @@ class PackedStage:
     timestamp: int
     executor_config: dict[str, Any]
     """config.yaml of the training task; empty if it is not known."""
+    folder: Path
+    """Holds the files."""
 
     @property
     def class_names(self) -> list[str]:
@@ -61,18 +65,22 @@ def pack_best_stage(source: ModelSource) -> PackedStage:
         if not given:
             raise ConfigError("no model files were given; give a training's /out/models or the files of one stage")
         pairs = tuple((file.name, file) for file in given)
-        return PackedStage(LEGACY_STAGE, pairs, 0.0, 0, _load_training_config(given[0].parent))
+        return PackedStage(LEGACY_STAGE, pairs, 0.0, 0, _load_training_config(given[0].parent), given[0].parent)
     name, entry = _best_entry(source / "result.yaml")
     files = []
-    for listed in map(str, entry["files"]):
+    for listed in entry["files"]:
         # in the order of the platform: the folder of the stage, then /out/models
-        path = next((path for path in (source / name / listed, source / listed) if path.is_file()), None)
+        places = (path_below(source, f"{name}/{listed}"), path_below(source, listed))
+        path = next((path for path in places if path is not None and path.is_file()), None)
         if path is None:
-            raise ConfigError(f"{source}: result.yaml lists {listed!r}, which is not there; finish the training first")
+            raise ConfigError(
+                f"{source}: result.yaml lists {briefly(listed)}, which is not there; finish the training first"
+            )
         files.append((listed, path))
     return PackedStage(
-        name, tuple(files), float(entry.get("mAP", 0)), int(entry.get("timestamp", 0)), _load_training_config(source)
-    )
+        name, tuple(files), float(entry.get("mAP", 0)), int(entry.get("timestamp", 0)), _load_training_config(source),
+        source,
+    )  # fmt: skip
 
 
 def training_class_names(source: ModelSource | None) -> list[str]:
@@ -88,8 +96,18 @@ def unpack_stage(stage: PackedStage, models_dir: Path, release: Release, class_n
     prefix = f"{stage.name}/" if release.staged_models else ""
     # only the files that result.yaml lists for this stage: what else is in /out/models never reaches another task
     for name, file in stage.files:
-        place_file(file, models_dir / f"{prefix}{name}")
+        place_file(file, models_dir / f"{prefix}{name}", stage.folder)
     models_dir.mkdir(parents=True, exist_ok=True)
+    info = package_info(stage, release, class_names)
+    (models_dir / "ymir-info.yaml").write_text(yaml.safe_dump(info), encoding="utf-8")
+    return [f"/in/models/{prefix}{name}" for name, _ in stage.files]
+
+
+def package_info(stage: PackedStage, release: Release, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the content of ymir-info.yaml in a package with one stage.
+
+    `class_names` are used where those of the training are not known.
+    """
     names = [name for name, _ in stage.files]
     info: dict[str, Any] = {
         # the only place where a later training finds the classes of its pretrained model
@@ -102,22 +120,26 @@ def unpack_stage(stage: PackedStage, models_dir: Path, release: Release, class_n
         entry = {"stage_name": stage.name, "files": names, "mAP": stage.m_ap, "timestamp": stage.timestamp}
         info.update(best_stage_name=stage.name, stages={stage.name: entry}, object_type=2, package_version="2.0.0")
         info.update(attachments={}, evaluate_config={}, model_hash="", stage_name=stage.name)
-    (models_dir / "ymir-info.yaml").write_text(yaml.safe_dump(info), encoding="utf-8")
-    return [f"/in/models/{prefix}{name}" for name in names]
+    return info
 
 
 def _best_entry(result_file: Path) -> tuple[str, Mapping[str, Any]]:
     result = _load_mapping(result_file)
     if "model" in result:  # the platform looks for this key first: it hides model_stages
-        return LEGACY_STAGE, {"files": result["model"], "mAP": result.get("map", 0)}
-    stages, best = result.get("model_stages"), result.get("best_stage_name")
-    if not isinstance(stages, dict) or best not in stages or not stages[best].get("files"):
+        best, stages = LEGACY_STAGE, {LEGACY_STAGE: {"files": result["model"], "mAP": result.get("map", 0)}}
+    else:
+        best, stages = str(result.get("best_stage_name")), result.get("model_stages")
+    entry = stages.get(best) if isinstance(stages, dict) else None
+    files = entry.get("files") if isinstance(entry, dict) else None
+    if not entry or not files or not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise ConfigError(f"{result_file}: names no best stage with files; finish a training first")
-    return str(best), stages[best]
+    if path_below(result_file.parent, best) is None:  # the stage becomes a folder of the task
+        raise ConfigError(f"{result_file}: {briefly(best)} is not the name of a stage; {_REMEDY}")
+    return best, entry
 
 
 def _load_mapping(file: Path) -> dict[str, Any]:
-    return load_yaml_mapping(file, ConfigError, "give a finished training's /out/models")
+    return load_yaml_mapping(file, ConfigError, _REMEDY)
 
 
 def _load_training_config(models_dir: Path) -> dict[str, Any]:

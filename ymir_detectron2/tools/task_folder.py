@@ -58,6 +58,7 @@ def write_task_folder(
     annotation_format: str = "ark",
     gpu_id: str | None = "",
     task_id: str = DEFAULT_TASK_ID,
+    source_dir: Path | None = None,
 ) -> Path:
     """Write a task folder and return its env.yaml.
 
@@ -73,6 +74,7 @@ def write_task_folder(
         annotation_format: `ark` or `voc`, as in `export_format`; release 1.1.0 always writes ark.
         gpu_id: `''` is the CPU, `'0,1'` two GPUs; None omits the key, as direct inference up to 2.4 does.
         task_id: for env.yaml and config.yaml.
+        source_dir: the folder of the images; those in it are hard-linked, which saves space, all others copied.
 
     Raises:
         ConfigError: for an unknown task, release or format, a folder in use, or an unusable model.
@@ -92,10 +94,10 @@ def write_task_folder(
     if chosen.has_object_type:
         injected["object_type"] = 2
     if task == "train":
-        _write_training_input(folder, chosen, train, val, class_names, annotation_format)
+        _write_training_input(folder, chosen, train, val, class_names, annotation_format, source_dir)
         injected.update(_model_keys("pretrained_model_params", pretrained, folder, chosen, class_names))
     else:
-        stored = store_assets(candidates, folder / "assets", chosen)
+        stored = store_assets(candidates, folder / "assets", chosen, source_dir)
         _write_lines(folder / "candidate-index.tsv", [_asset_path(asset, chosen) for asset in stored])
         injected.update(_model_keys("model_params_path", model, folder, chosen, class_names))
         injected.update(run_mining=TASKS[task][1], run_infer=TASKS[task][2])
@@ -147,13 +149,14 @@ def _write_training_input(
     val: Sequence[AnnotatedImage],
     class_names: Sequence[str],
     annotation_format: str,
+    source_dir: Path | None,
 ) -> None:
     written_format = annotation_format if release.all_indexes else "ark"  # 1.1 ignores export_format
     lines: dict[str, list[str]] = {}
     assets: list[str] = []
     for split, images in (("train", train), ("val", val)):
         boxes_of = {image.path: image.boxes for image in reversed(images)}  # reversed: the first of a path counts
-        stored = store_assets([image.path for image in images], folder / "assets", release)
+        stored = store_assets([image.path for image in images], folder / "assets", release, source_dir)
         lines[split] = [
             _write_annotation(folder, asset, release, boxes_of[asset.source], class_names, written_format)
             for asset in stored

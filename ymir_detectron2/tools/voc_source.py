@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Sequence
 
 from ..errors import ConfigError, DatasetError
+from ..untrusted_files import open_regular, read_lines
 from .annotation_writer import LabelledBox
 from .task_folder import AnnotatedImage
 
@@ -58,7 +59,7 @@ def list_voc_images(folder: Path, split: str) -> list[Path]:
     for file in sorted(images.iterdir()):
         by_name.setdefault(file.stem, file)
     listed = []
-    for line_number, line in enumerate(split_file.read_text(encoding="utf-8").splitlines(), start=1):
+    for line_number, line in enumerate(read_lines(split_file), start=1):
         stem = line.strip()
         if not stem:
             continue
@@ -79,7 +80,8 @@ def _find_folder(folder: Path, names: Sequence[str]) -> Path:
 def _read_annotation(file: Path) -> tuple[tuple[LabelledBox, ...], int]:
     """Return the boxes of one file, and how many of its objects have none."""
     try:
-        root = ElementTree.parse(str(file)).getroot()  # noqa: S314 - the user's own files
+        with open_regular(file) as content:
+            root = ElementTree.parse(content).getroot()  # noqa: S314 - expat limits entity expansion since 2.4.1
     except OSError as exc:
         raise DatasetError(f"{file}: cannot be read ({exc.strerror}); an image without objects needs one too") from exc
     except ElementTree.ParseError as exc:

@@ -9,12 +9,13 @@ is loaded: a torn file costs the steps since the one before it, not the run.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Mapping, Protocol
+from typing import Any, Iterator, Mapping, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from ..config.engine_config import EngineConfig
 from ..config.settings import values_where
-from ..errors import ConfigError, ModelError, StorageError
+from ..errors import ConfigError, ModelError, StorageError, is_out_of_memory
 from ..file_digest import file_digest
 from ..retinanet.checkpoint import read_content, write_content
 from .job import TrainJob
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 _MAX_KEPT = 2
 _MAX_SECONDS_BETWEEN = 600.0  # so much is lost at most when the machine fails
+_NUM_MT19937_KEYS = 624
 _FREE_KEYS = frozenset(
     {"DATALOADER.NUM_WORKERS", "OUTPUT_DIR", "SOLVER.CHECKPOINT_PERIOD", "TEST.EVAL_PERIOD", "VIS_PERIOD"}
 )
@@ -107,7 +109,7 @@ class CheckpointDir:
                 logger.warning("cannot resume from %s", error)
                 continue
             # an older version of this project may have run on the same output folder
-            if isinstance(content, dict) and content.get("format") == _FORMAT:
+            if _is_checkpoint(content):
                 return content
             logger.warning("%s: is not a checkpoint of this version, so it is skipped", path)
         return None
@@ -115,6 +117,32 @@ class CheckpointDir:
     def _files(self) -> list[Path]:
         """Newest first."""
         return sorted(self._folder.glob("step_*.pth"), reverse=True)
+
+
+def _is_checkpoint(content: Any) -> bool:
+    if type(content) is not dict or type(content.get("format")) is not int or content["format"] != _FORMAT:
+        return False
+    step, before = content.get("step"), content.get("fingerprint")
+    has_fingerprint = type(before) is dict and all(type(text) is str for text in before.values())
+    return has_fingerprint and type(step) is int and step > 0
+
+
+@contextlib.contextmanager
+def restoring(folder: Path) -> Iterator[None]:
+    """Turn whatever a state that is not of this training raises within the block into one sentence.
+
+    Raises:
+        ModelError: the checkpoint bears the fingerprint of this training, but holds something else.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{folder}: the checkpoint of the unfinished training is damaged ({type(error).__name__});"
+            " remove this folder, and the training starts from step 1"
+        ) from error
 
 
 def fingerprint(job: TrainJob, cfg: EngineConfig, engine: str, arithmetic: str) -> dict[str, str]:
@@ -229,11 +257,18 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Restore what `random_state` returned."""
+    """Restore what `random_state` returned.
+
+    Raises:
+        ValueError and others: the state is something else; see `restoring`.
+    """
+    keys, position, has_gauss, gauss = state["numpy"]
+    # NumPy checks neither, and would read its next number wherever the position leads
+    if tuple(keys.shape) != (_NUM_MT19937_KEYS,) or not 0 <= position <= _NUM_MT19937_KEYS:
+        raise ValueError("the state of NumPy's random generator is out of range")
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-    keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     version, inner, gauss_next = state["python"]
     random.setstate((version, tuple(inner), gauss_next))

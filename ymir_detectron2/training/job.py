@@ -17,7 +17,7 @@ class StageWeights(NamedTuple):
 
     name: str
     files: tuple[str, ...]
-    """Names in `TrainJob.models_dir`."""
+    """Names in the stage's own folder, `TrainJob.models_dir` / name, or in `TrainJob.models_dir`."""
     evaluation: Evaluation | None
     """Of exactly these weights; None if there was no time for one."""
     score: float

@@ -14,24 +14,24 @@ from typing import Any, Mapping
 import torch
 
 from ..config.engine_config import AnyConfig, EngineConfig
-from ..config.retinanet_config import RetinaNetConfig
-from ..errors import ConfigError
 
+_EPSILON = 1e-6  # of the run, for shares such as 0.29 x 100 that come out below 29; as in fvcore's schedulers
 EVALUATIONS_PER_RUN = 10  # where neither eval_period nor the config specifies a period
 
 
 def fit_schedule(cfg: AnyConfig, max_iter: int) -> AnyConfig:
     """Return the config with its schedule stretched or shortened to `max_iter` steps.
 
-    STEPS, WARMUP_ITERS, EVAL_PERIOD and CHECKPOINT_PERIOD keep their share of the run: a config written for 90,000
-    steps still decays twice in a run of 2,000.
+    STEPS, WARMUP_ITERS and EVAL_PERIOD keep their share of the run: a config written for 90,000 steps still decays
+    twice in a run of 2,000. CHECKPOINT_PERIOD follows the evaluations.
     """
     ratio = max_iter / cfg["SOLVER.MAX_ITER"]
     # a config without a period, and a period that rounds to 0, mean ten evaluations
     eval_period = round(cfg["TEST.EVAL_PERIOD"] * ratio) or math.ceil(max_iter / EVALUATIONS_PER_RUN)
     values: Mapping[str, Any] = {
         "SOLVER.MAX_ITER": max_iter,
-        "SOLVER.STEPS": [round(step * ratio) for step in cfg["SOLVER.STEPS"]],
+        # not before the first step, where detectron2 accepts no decay
+        "SOLVER.STEPS": [max(1, round(step * ratio)) for step in cfg["SOLVER.STEPS"]],
         "SOLVER.WARMUP_ITERS": round(cfg["SOLVER.WARMUP_ITERS"] * ratio),
         "SOLVER.CHECKPOINT_PERIOD": eval_period,
         "TEST.EVAL_PERIOD": eval_period,
@@ -39,14 +39,7 @@ def fit_schedule(cfg: AnyConfig, max_iter: int) -> AnyConfig:
     return cfg.merged(values, "the schedule fitted to max_iter")
 
 
-def check_schedule(cfg: EngineConfig) -> None:
-    """Raise ConfigError, with key and value, for numbers that no run can have."""
-    for key, least in (("SOLVER.MAX_ITER", 1), ("SOLVER.IMS_PER_BATCH", 1), ("TEST.EVAL_PERIOD", 0)):
-        if cfg[key] < least:
-            raise ConfigError(f"{key}: must be at least {least}, found {cfg[key]}; correct it or leave it out")
-
-
-def learning_rate_factor(cfg: RetinaNetConfig, step: int) -> float:
+def learning_rate_factor(cfg: EngineConfig, step: int) -> float:
     """Return the factor on BASE_LR at a step, counted from 0: learning rate warm-up, then the decay.
 
     Source: the behaviour of detectron2's `build_lr_scheduler`: warm-up ends at the value of the schedule at that step,
@@ -66,18 +59,19 @@ def learning_rate_factor(cfg: RetinaNetConfig, step: int) -> float:
     return start + (end - start) * step / warmup_iters
 
 
-def _decay(cfg: RetinaNetConfig, step: float) -> float:
+def _decay(cfg: EngineConfig, step: float) -> float:
     """Return the factor of the schedule without its warm-up."""
     name, max_iter, gamma = cfg["SOLVER.LR_SCHEDULER_NAME"], cfg["SOLVER.MAX_ITER"], cfg["SOLVER.GAMMA"]
     if name == "WarmupMultiStepLR":
         # bisect counts equal milestones twice: in a run of a few steps two decays may fall on one step, and both apply
         milestones = sorted(milestone for milestone in cfg["SOLVER.STEPS"] if milestone <= max_iter)
-        return float(gamma ** bisect_right(milestones, step))
+        return float(gamma ** bisect_right(milestones, int(step + _EPSILON * max_iter)))
     if name == "WarmupCosineLR":
         end = cfg["SOLVER.BASE_LR_END"] / cfg["SOLVER.BASE_LR"]
         return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * step / max_iter))
-    # WarmupStepWithFixedGammaLR, the only other one that `check_supported` accepts
-    return float(gamma ** int(step / max_iter * (cfg["SOLVER.NUM_DECAYS"] + 1)))
+    # WarmupStepWithFixedGammaLR, the only other one that `check_values` accepts
+    num_decays = cfg["SOLVER.NUM_DECAYS"]
+    return float(gamma ** min(num_decays, int((step / max_iter + _EPSILON) * (num_decays + 1))))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -14,7 +14,6 @@ import warnings
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -193,12 +192,20 @@ class TensorBoardLogger:
             self._writer.add_scalar(f"validation_loss/{name}", value, step)
 
     def add_plots(self, step: int, plots: Mapping[str, bytes]) -> None:
-        """Add PNGs under the stems of their file names."""
+        """Add PNGs, as they are, under the stems of their file names.
+
+        Not by add_image: it encodes pixels again, and that of torch 1.10 calls what Pillow 10 has removed.
+        """
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        event_file = self._writer.file_writer
+        assert event_file is not None  # only once it is closed
         for name, png in plots.items():
-            pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-            with warnings.catch_warnings():  # torch 1.10 calls things that Pillow has deprecated
-                warnings.simplefilter("ignore")
-                self._writer.add_image(f"evaluation/{Path(name).stem}", pixels, step, dataformats="HWC")
+            with Image.open(io.BytesIO(png)) as image:
+                width, height = image.size
+            shown = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+            value = Summary.Value(tag=f"evaluation/{Path(name).stem}", image=shown)
+            event_file.add_summary(Summary(value=[value]), step)
         self._writer.flush()
 
     def close(self) -> None:

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from ..config.retinanet_config import RetinaNetConfig
-from ..errors import ConfigError
 
 _NORM_LAYERS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -47,8 +46,6 @@ def clip_gradients(cfg: RetinaNetConfig, parameters: Iterable[nn.Parameter]) -> 
     if not cfg["SOLVER.CLIP_GRADIENTS.ENABLED"]:
         return
     kind, limit = cfg["SOLVER.CLIP_GRADIENTS.CLIP_TYPE"], cfg["SOLVER.CLIP_GRADIENTS.CLIP_VALUE"]
-    if kind not in ("value", "norm"):
-        raise ConfigError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE: must be value or norm, found {kind!r}")
     # one parameter at a time: detectron2's "norm" is that of a parameter, not the common one of the whole model
     for parameter in parameters:
         if parameter.grad is None:

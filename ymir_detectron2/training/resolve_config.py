@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import logging
 import math
-from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 from .. import distributed
-from ..config.engine_config import AnyConfig, EngineConfig
+from ..config.accepted_values import check_schedule, check_values
+from ..config.engine_config import AnyConfig, ConfigLoader, EngineConfig
+from ..config.model_keys import CLASS_COUNTS
 from ..dataset.coco_json import load_coco_json
 from ..errors import ConfigError
+from .config_sources import log_sources, scaled_sizes, with_model_keys
 from .job import TrainJob
-from .lr_schedule import check_schedule, fit_schedule
+from .lr_schedule import fit_schedule
 
 logger = logging.getLogger(__name__)
-
-CLASS_COUNTS = ("MODEL.RETINANET.NUM_CLASSES", "MODEL.ROI_HEADS.NUM_CLASSES")
-"""One for each kind of head; an engine ignores those of heads that it does not have."""
 
 _DECIDED_BY_THE_TASK = {
     "DATASETS.TRAIN": "the task names the sets",
@@ -30,37 +29,37 @@ _DECIDED_BY_THE_TASK = {
 }
 
 
-def resolve_config(job: TrainJob, load_config: Callable[[Path], AnyConfig]) -> AnyConfig:
-    """Return the whole configuration of a run.
+def resolve_config(job: TrainJob, load_config: ConfigLoader[AnyConfig]) -> AnyConfig:
+    """Return the whole configuration of a run, and log where it comes from.
 
-    Lowest precedence first: the engine's defaults, `config_file`, the network of the pretrained model, the number of
-    classes, the settings of the form, `args_options`.
+    Lowest precedence first: the engine's defaults, `config_file`, network and images of the chosen model (`MODEL_KEYS`
+    of `config/model_keys.py`), the number of classes, the settings of the form, `args_options`.
     """
     require_free(job.overrides)
-    cfg = load_config(job.config_file)
-    if job.pretrained is not None and job.pretrained.config is not None:
-        # the weights fit no other network than their own, and users leave config_file at its default
-        pretrained = load_config(job.pretrained.config)
-        model = {key: pretrained[key] for key in pretrained if key.startswith("MODEL.")}
-        cfg = cfg.merged(model, str(job.pretrained.config))
+    log_sources(job)
+    cfg = with_model_keys(job, load_config(job.config_file), load_config)
     explicit = cfg.merged(job.overrides, "args_options")
-    # both: the schedule is a share of the config's MAX_ITER even where args_options decides the length of the run
-    for checked in (cfg, explicit):
-        check_schedule(checked)
+    # the first as well: the schedule is a share of the config's MAX_ITER even where args_options decides the length
+    check_schedule(cfg)
+    check_values(explicit, training=True)
     batch_size = job.settings.batch_size
     if "SOLVER.IMS_PER_BATCH" in job.overrides or not batch_size:
         batch_size = int(explicit["SOLVER.IMS_PER_BATCH"])
+    base_lr = _base_learning_rate(job, cfg, explicit, batch_size)
     form: dict[str, Any] = {
         **dict.fromkeys(CLASS_COUNTS, len(job.class_names)),
         "DATALOADER.FILTER_EMPTY_ANNOTATIONS": False,  # images without objects teach what is background
         "SOLVER.IMS_PER_BATCH": batch_size,
-        "SOLVER.BASE_LR": _base_learning_rate(job, cfg, batch_size),
+        "SOLVER.BASE_LR": base_lr,
+        "SOLVER.BASE_LR_END": cfg["SOLVER.BASE_LR_END"] * base_lr / cfg["SOLVER.BASE_LR"],  # the same share as before
     }
     # before the form, whose periods are in steps of this run already
     cfg = fit_schedule(cfg, _max_iter(job, explicit, batch_size))
     if job.settings.repeat_factor:
         form["DATALOADER.SAMPLER_TRAIN"] = "RepeatFactorTrainingSampler"
         form["DATALOADER.REPEAT_THRESHOLD"] = job.settings.repeat_factor
+    if job.settings.image_size:
+        form.update(scaled_sizes(cfg, job.settings.image_size))
     if job.settings.eval_period:
         form["TEST.EVAL_PERIOD"] = form["SOLVER.CHECKPOINT_PERIOD"] = job.settings.eval_period
     cfg = cfg.merged(form, "config.yaml").merged(job.overrides, "args_options")
@@ -80,14 +79,15 @@ def require_free(overrides: Mapping[str, Any]) -> None:
             raise ConfigError(f"args_options: {key} cannot be set here: {_DECIDED_BY_THE_TASK[key]}; remove it")
 
 
-def _base_learning_rate(job: TrainJob, cfg: EngineConfig, batch_size: int) -> float:
-    """Return the setting as given, or the config's rate in proportion to the batch (arXiv 1706.02677, sec. 2.1)."""
+def _base_learning_rate(job: TrainJob, cfg: EngineConfig, explicit: EngineConfig, batch_size: int) -> float:
+    """Return the rate as given, or the config's in proportion to the batch (arXiv 1706.02677, sec. 2.1)."""
+    if "SOLVER.BASE_LR" in job.overrides:
+        return float(explicit["SOLVER.BASE_LR"])
     if job.settings.learning_rate:
         return job.settings.learning_rate
     base, images = float(cfg["SOLVER.BASE_LR"]), int(cfg["SOLVER.IMS_PER_BATCH"])
-    if "SOLVER.BASE_LR" not in job.overrides:  # which would win all the same
-        logger.info("learning rate %g: %g of the config for batches of %d, here of %d", base * batch_size / images,
-                    base, images, batch_size)  # fmt: skip
+    logger.info("learning rate %g: %g of the config for batches of %d, here of %d", base * batch_size / images, base,
+                images, batch_size)  # fmt: skip
     return base * batch_size / images
 
 

@@ -1,7 +1,7 @@
 """What happens around the steps of a training, for both engines: resume, log, evaluate, save stages and checkpoints.
 
-A stage is a model that YMIR offers its user, written at an evaluation: iter_0000120.pth and config.yaml in /out/models.
-A checkpoint is the whole state of an unfinished training, see checkpointing.py.
+A stage is a model that YMIR offers its user, written at an evaluation: in /out/models, iter_0000120.pth and
+iter_0000120/config.yaml. A checkpoint is the whole state of an unfinished training, see checkpointing.py.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch import nn
 from .. import distributed
 from ..atomic_file import atomic_write
 from ..config.engine_config import EngineConfig
+from ..config.packed_config import packed_yaml
 from ..contract.data_issues import DataIssues
 from ..errors import ExecutorError, StoppedError, StorageError
 from ..evaluation.metrics import Evaluation
 from ..retinanet.checkpoint import write_checkpoint
-from .checkpointing import CheckpointDir
+from .checkpointing import CheckpointDir, restoring
 from .early_stopping import EarlyStopping, metric_value
 from .evaluate import StageEvaluator
 from .job import StageWeights, TrainJob, TrainSummary
@@ -84,18 +85,20 @@ class TrainingRun:
 
         Raises:
             ConfigError: it belongs to another one, and `--resume` was given.
+            ModelError: it bears the name of this one, but is damaged.
         """
         state = self._checkpoints.load(must_resume=self._job.must_resume) if self._is_writer else None
         if state is not None:
             self._job.on_resume()  # the task reads the list of its earlier stages
         state = distributed.broadcast_object(state)
         if state is not None:
-            self._step = self._stage_step = state["step"]
-            self._evaluated_step = state["measured_step"]
-            self._has_stage = state["has_stage"]
-            self._early_stopping.load_state_dict(state["patience"])
-            self._metrics.load_state_dict(state)
-            self.trainer.restore(state["trainer"], self._step)
+            with restoring(self._job.resume_dir):
+                self._step = self._stage_step = state["step"]
+                self._evaluated_step = state["measured_step"]
+                self._has_stage = state["has_stage"]
+                self._early_stopping.load_state_dict(state["patience"])
+                self._metrics.load_state_dict(state)
+                self.trainer.restore(state["trainer"], self._step)
             logger.info("resuming from step %d of %d", self._step, self._cfg["SOLVER.MAX_ITER"])
         self._metrics.open(self._step)  # only now: TensorBoard must know from which step on old points are hidden
         if self._step > self._evaluated_step and self.should_evaluate:  # stopped just before or during the evaluation
@@ -171,9 +174,9 @@ class TrainingRun:
             "ap50": None if metrics is None else metrics.ap50,
         }
         self._write_weights(f"{name}.pth", metadata)
-        # the same for all stages of a run: the platform packs flat lists of files, in which each needs its config
-        with atomic_write(self._job.models_dir / CONFIG_NAME) as file:
-            file.write(self._cfg.to_yaml())
+        # in the folder of the stage, where the platform looks first: it names these weights and no others
+        with atomic_write(self._job.models_dir / name / CONFIG_NAME) as file:
+            file.write(packed_yaml(self._cfg, f"{name}.pth"))
         stage = StageWeights(
             name, (f"{name}.pth", CONFIG_NAME), evaluation, metric_value(metrics, self._job.settings.best_metric),
             self._metrics.training_losses.curves(), self._metrics.validation_losses.curves(),

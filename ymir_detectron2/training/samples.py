@@ -16,7 +16,7 @@ from ..config.retinanet_config import RetinaNetConfig
 from ..contract.data_issues import DataIssues
 from ..dataset.coco_json import CocoDataset
 from ..dataset.image_reading import read_image_bgr
-from ..errors import ConfigError, DatasetError, ImageError
+from ..errors import DatasetError, ImageError
 from ..retinanet.resize import resize_image, resized_hw
 from .augmentations import Augmentations, LabelledImage, flip
 from .sampling import SampleIndex
@@ -46,10 +46,6 @@ class TrainingDataset(Dataset):  # type: ignore[type-arg]
         self._dataset = dataset
         self._seed = seed
         self._augmentations = Augmentations(augment)
-        if cfg["INPUT.RANDOM_FLIP"] not in ("none", "horizontal", "vertical"):
-            raise ConfigError(
-                f"INPUT.RANDOM_FLIP: must be none, horizontal or vertical, found {cfg['INPUT.RANDOM_FLIP']!r}"
-            )
 
     def __getitem__(self, index: SampleIndex) -> BatchItem:
         # not a generator per worker: the number of workers must not change the images

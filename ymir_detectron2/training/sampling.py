@@ -86,15 +86,9 @@ def _repeat_factors(cfg: RetinaNetConfig, dataset: CocoDataset) -> np.ndarray:
 
     Source: LVIS, arXiv 1908.03195, sec. 4, as in detectron2's RepeatFactorTrainingSampler.
     """
-    sampler = cfg["DATALOADER.SAMPLER_TRAIN"]
     factors = np.ones(len(dataset))
-    if sampler == "TrainingSampler":
+    if cfg["DATALOADER.SAMPLER_TRAIN"] == "TrainingSampler":
         return factors
-    if sampler != "RepeatFactorTrainingSampler":
-        raise ConfigError(
-            f"DATALOADER.SAMPLER_TRAIN: {sampler!r} is not known to the torch engine; write TrainingSampler or"
-            " RepeatFactorTrainingSampler, or set engine: detectron2"
-        )
     image_of_box = np.repeat(np.arange(len(dataset)), np.diff(dataset.box_starts))
     pairs = np.unique(np.stack([image_of_box, dataset.classes], axis=1), axis=0)  # (image, class), each once
     images_per_class = np.bincount(pairs[:, 1], minlength=len(dataset.class_names))

@@ -7,6 +7,9 @@ import logging
 import os
 from typing import Any
 
+from .. import pillow_names  # noqa: F401, first: detectron2 0.6 cannot be imported without it
+
+# isort: split
 import torch
 import torch.distributed as dist
 from detectron2.modeling import RetinaNet
@@ -14,23 +17,25 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from ... import distributed
+from ...config.model_keys import CLASS_COUNTS, PREDICTION_KEYS
+from ...config.packed_config import TRAIN_SET, VAL_SET
 from ...config.settings import require_implemented
 from ...contract.model_package import ModelPackage
 from ...detections import Detector
-from ...errors import ConfigError
 from ...retinanet.checkpoint import read_checkpoint
 from ...training.ema import ModelEma
 from ...training.job import TrainJob, TrainSummary
 from ...training.loop import train
-from ...training.resolve_config import CLASS_COUNTS, require_free
+from ...training.resolve_config import require_free
 from ..base import DetectorOptions
-from ..devices import autocast_dtype, choose_device, describe_device, loader_workers
+from ..devices import autocast_dtype, choose_device, configure_cuda, describe_device
+from ..option_warnings import warn_of_detector_options
 from ..pretrained import class_names_of, config_of, require_complete
 from ..training_setup import training_setup
+from .catalogs import register_sets
 from .configuration import Detectron2Config, check_supported, load_config
-from .data import TRAIN_SET, VAL_SET, register_sets
 from .detector import Detectron2Detector
-from .network import CLASS_LAYERS, build_network, fill_network, train_in
+from .network import CLASS_LAYERS, build_network, check_deformable, fill_network, train_in
 from .trainer import Trainer
 from .validation_loss import retinanet_loss_sums
 
@@ -51,15 +56,15 @@ class Detectron2Engine:
             if device.type == "cuda":
                 torch.cuda.set_device(device)  # detectron2 also allocates on the current device
             _introduce_processes()
-            register_sets(job)
+            register_sets((job.train_json, job.val_json), job.class_names)
             # each process draws its own images; the weights of the first one reach the others
-            seed_all_rng(None if cfg["SEED"] < 0 else (cfg["SEED"] + distributed.rank()) % 2**32)
+            seed_all_rng((cfg["SEED"] + distributed.rank()) % 2**32)
             model = build_network(cfg, device, dtype)
             setup.load_initial_weights(CLASS_LAYERS, functools.partial(fill_network, model))
             if dtype == torch.bfloat16:
                 train_in(model, device, dtype)
             ema = ModelEma(model, job.settings.ema) if job.settings.ema else None
-            trainer = Trainer(cfg.node(), model, device, ema)
+            trainer = Trainer(cfg, model, device, ema)
             detector = Detectron2Detector(
                 model, cfg, job.class_names, device=device, autocast_dtype=dtype, batch_size=0
             )  # fmt: skip
@@ -79,9 +84,13 @@ class Detectron2Engine:
             **dict.fromkeys(_THRESHOLDS, options.score_threshold),
             **dict.fromkeys(CLASS_COUNTS, len(names)),
         }
-        cfg = load_config(config_of(package)).merged(form, "config.yaml").merged(options.overrides, "args_options")
+        cfg = load_config(config_of(package), PREDICTION_KEYS).merged(form, "config.yaml")
+        cfg = cfg.merged(options.overrides, "args_options")
         check_supported(cfg)
         device = choose_device(options.gpu_ids, distributed.local_rank())
+        check_deformable(cfg, device, training=False)
+        warn_of_detector_options(cfg, options.overrides, device)
+        configure_cuda(cfg, device)
         dtype = autocast_dtype(options.settings.precision, device)
         model = build_network(cfg, device, dtype)
         require_complete(fill_network(model, checkpoint.state_dict, str(package.weights)), package, len(names))
@@ -92,9 +101,7 @@ class Detectron2Engine:
         )
 
 
-def _finish_config(
-    job: TrainJob, cfg: Detectron2Config, device: torch.device, dtype: torch.dtype | None
-) -> Detectron2Config:
+def _finish_config(job: TrainJob, cfg: Detectron2Config, device: torch.device) -> Detectron2Config:
     """Check the config, and add what detectron2 takes from it and the torch engine from elsewhere."""
     require_implemented(job.settings, Detectron2Engine.name)
     values: dict[str, Any] = {
@@ -102,14 +109,10 @@ def _finish_config(
         "DATASETS.TEST": (VAL_SET,),
         "OUTPUT_DIR": str(job.models_dir),
         "MODEL.DEVICE": device.type,
-        "DATALOADER.NUM_WORKERS": loader_workers(job.settings.num_workers, device),
-        "SEED": job.settings.seed,
-        "SOLVER.AMP.ENABLED": dtype == torch.float16,  # bf16 needs no scaler: autocast is enough
     }
     cfg = cfg.merged(values, "the task").merged(job.overrides, "args_options")
-    check_supported(cfg)
-    if cfg["SOLVER.AMP.ENABLED"] and dtype != torch.float16:
-        raise ConfigError("args_options: SOLVER.AMP.ENABLED True is written as precision: fp16 here, and needs a GPU")
+    check_supported(cfg, training=True)
+    check_deformable(cfg, device, training=True)
     return cfg
 
 

@@ -1,4 +1,4 @@
-"""The COCO files of a task in detectron2's catalogs, and its training loader over them without unreadable images."""
+"""detectron2's training loader over the images of a task, without those that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,30 +9,17 @@ from typing import Any, Dict, Iterator
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog, build_detection_train_loader
+from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data import transforms as T
-from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import Boxes, Instances
 
 from ...contract.data_issues import DataIssues
 from ...dataset.image_reading import read_image_bgr
 from ...errors import ImageError
-from ...training.job import TrainJob
 from ...training.samples import UnreadableImage, readable_batches
-
-TRAIN_SET, VAL_SET = "ymir_train", "ymir_val"
 
 Sample = Dict[str, Any]
 """One image as detectron2's models take it: image, height, width, instances."""
-
-
-def register_sets(job: TrainJob) -> None:
-    """Register both sets as `ymir_train` and `ymir_val`, with their class names."""
-    for name, path in ((TRAIN_SET, job.train_json), (VAL_SET, job.val_json)):
-        if name in DatasetCatalog.list():  # from an earlier job of this process; registering twice is an error
-            DatasetCatalog.remove(name)
-            MetadataCatalog.remove(name)
-        register_coco_instances(name, {"thing_classes": list(job.class_names)}, str(path), "")
 
 
 class Mapper(DatasetMapper):

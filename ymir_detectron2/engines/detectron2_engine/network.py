@@ -18,6 +18,34 @@ CLASS_LAYERS = ("head.cls_score.", "roi_heads.box_predictor.")
 _PYRAMID = "backbone.bottom_up."
 
 
+def check_deformable(cfg: Detectron2Config, device: torch.device, *, training: bool) -> None:
+    """Refuse deformable convolutions where detectron2 has no code for them.
+
+    Raises:
+        ConfigError: its compiled part is missing, or the device is the CPU, which has part of their forward pass only.
+    """
+    if not any(cfg["MODEL.RESNETS.DEFORM_ON_PER_STAGE"]):
+        return
+    try:
+        from detectron2 import _C
+
+        is_compiled = hasattr(_C, "deform_conv_forward")
+    except ImportError:
+        is_compiled = False
+    if not is_compiled:
+        raise ConfigError(
+            "MODEL.RESNETS.DEFORM_ON_PER_STAGE: deformable convolutions need the compiled part of detectron2"
+            " (detectron2._C), which is missing here; use the image that has it, install detectron2 with a compiler as"
+            " its INSTALL.md says, or choose a network without them"
+        )
+    has_cpu_code = not (training or cfg["MODEL.RESNETS.DEFORM_MODULATED"] or cfg["MODEL.RESNETS.DEFORM_NUM_GROUPS"] > 1)
+    if device.type == "cpu" and not has_cpu_code:
+        raise ConfigError(
+            "MODEL.RESNETS.DEFORM_ON_PER_STAGE: detectron2 computes these deformable convolutions on a GPU only; set"
+            " gpu_id, or choose a network without them"
+        )
+
+
 def build_network(cfg: Detectron2Config, device: torch.device, autocast_dtype: torch.dtype | None) -> nn.Module:
     """Build the network on its device, with random weights.
 

@@ -1,4 +1,9 @@
-"""The training steps of the detectron2 engine: its DefaultTrainer, driven by `training.loop.train`."""
+"""The training steps of the detectron2 engine: its DefaultTrainer, driven by `training.loop.train`.
+
+The learning rate of a step is that of training/lr_schedule.py, as in the torch engine: detectron2's schedulers, which
+have the same values (docs/parity.md), cannot be made for decays that fall on one step in a run of a few steps, and its
+WarmupStepWithFixedGammaLR fails after the last step.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +24,23 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ... import distributed
 from ...contract.data_issues import DataIssues
-from ...errors import ConfigError
 from ...training.checkpointing import TrainingState, random_state, set_random_state
 from ...training.ema import ModelEma
+from ...training.lr_schedule import learning_rate_factor, set_learning_rate
 from ...training.metric_logger import StepStats
 from ...training.nan_recovery import NanRecovery
 from ...training.optimizer import gradient_norm
+from .configuration import Detectron2Config
 from .data import ReadableLoader
 
 
 class Trainer(DefaultTrainer):
-    """DefaultTrainer with its solver, schedule, loader and PreciseBN, one step at a time.
+    """DefaultTrainer with its solver, loader and PreciseBN, one step at a time.
 
     Its hooks for checkpoints, evaluation and writers are left out: `TrainingRun` does that for both engines.
     """
 
-    def __init__(self, cfg: CfgNode, model: nn.Module, device: torch.device, ema: ModelEma | None) -> None:
+    def __init__(self, config: Detectron2Config, model: nn.Module, device: torch.device, ema: ModelEma | None) -> None:
         """
         Args:
             model: with its initial weights, on `device`.
@@ -42,7 +48,8 @@ class Trainer(DefaultTrainer):
         # Not DefaultTrainer's constructor: it would build a model, and take the number of a process for that of its
         # GPU, which fails on the CPU and for gpu_id 2,3.
         TrainerBase.__init__(self)
-        self.cfg = cfg
+        self._config = config
+        self.cfg = cfg = config.node()
         self._device = device
         self._ema = ema
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
@@ -50,14 +57,14 @@ class Trainer(DefaultTrainer):
         self._loader = self.build_train_loader(cfg)
         trainer_class = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = trainer_class(_data_parallel(model, device), self._loader, optimizer)
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        for group in optimizer.param_groups:  # a bias has a base learning rate of its own
+            group["initial_lr"] = group["lr"]
         self.checkpointer = DetectionCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self._gradient_norm = math.nan
         self._check_gradient(optimizer, is_scaled=cfg.SOLVER.AMP.ENABLED)
         scaler = getattr(self._trainer, "grad_scaler", None)
         self._state = TrainingState(model, {"optimizer": optimizer, "scaler": scaler, "average": ema})
         self._recovery = NanRecovery(self._state, cfg.TEST.EVAL_PERIOD)
-        self._base_learning_rates = list(self.scheduler.base_lrs)
         self.storage = EventStorage()
         self.register_hooks(self.build_hooks())
         self.before_train()
@@ -71,20 +78,9 @@ class Trainer(DefaultTrainer):
     def build_train_loader(cls, cfg: CfgNode) -> ReadableLoader:
         return ReadableLoader(cfg, may_skip_a_batch=distributed.world_size() == 1)
 
-    @classmethod
-    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
-        # in a run of a few steps, several decays fall on one step or on its end, which detectron2 does not accept
-        unique = cfg.clone()
-        unique.defrost()
-        unique.SOLVER.STEPS = tuple(sorted({step for step in cfg.SOLVER.STEPS if 0 < step < cfg.SOLVER.MAX_ITER}))
-        try:
-            return super().build_lr_scheduler(unique, optimizer)
-        except (AssertionError, ValueError) as error:
-            raise ConfigError(f"SOLVER: detectron2 cannot make this schedule ({error}); correct its keys") from error
-
     def build_hooks(self) -> list[HookBase]:
         """Keep the hooks that change the weights."""
-        return [hook for hook in super().build_hooks() if isinstance(hook, (hooks.LRScheduler, hooks.PreciseBN))]
+        return [hook for hook in super().build_hooks() if isinstance(hook, hooks.PreciseBN)]
 
     def build_writers(self) -> list[Any]:
         return []
@@ -94,7 +90,7 @@ class Trainer(DefaultTrainer):
         start_s = time.perf_counter()
         self._recovery.snapshot(step - 1)
         self.iter = step - 1
-        with self.storage:  # where model and hooks put losses and learning rate
+        with self.storage:  # where the model puts its losses
             self.before_step()
             self.run_step()
             self.after_step()
@@ -103,12 +99,18 @@ class Trainer(DefaultTrainer):
         self.storage.clear_images()  # with VIS_PERIOD networks draw some; without a writer they would pile up
         latest = {name: value for name, (value, _) in self.storage.latest().items()}
         losses = {name: value for name, value in latest.items() if name.startswith("loss")}
-        return StepStats(step, losses, self._gradient_norm, latest["lr"], time.perf_counter() - start_s)
+        learning_rate = self.cfg.SOLVER.BASE_LR * self._learning_rate_factor()
+        return StepStats(step, losses, self._gradient_norm, learning_rate, time.perf_counter() - start_s)
+
+    def _learning_rate_factor(self) -> float:
+        """Return that of the current step, halved by each NaN recovery."""
+        return learning_rate_factor(self._config, self.iter) * self._recovery.lr_scale
 
     def run_step(self) -> None:
         """Run forward, backward and optimizer step, with the next images after a NaN or infinite loss or gradient."""
         while True:
             problem = ""
+            set_learning_rate(self._trainer.optimizer, self._learning_rate_factor())
             try:
                 super().run_step()
             except FloatingPointError as error:  # from detectron2's check of the losses, or ours of the gradient
@@ -117,10 +119,6 @@ class Trainer(DefaultTrainer):
             if distributed.all_reduce_and(not problem, self._device):
                 return
             self._recovery.recover(self.iter + 1, problem)
-            # what the scheduler multiplies from now on, and what it has already set for this step
-            self.scheduler.base_lrs = [lr * self._recovery.lr_scale for lr in self._base_learning_rates]
-            for group, lr in zip(self._trainer.optimizer.param_groups, self.scheduler.get_lr()):
-                group["lr"] = lr
 
     def _check_gradient(self, optimizer: torch.optim.Optimizer, *, is_scaled: bool) -> None:
         """Check the gradient before each optimizer step; if `is_scaled`, fp16's loss scaler handles infinities."""
@@ -142,7 +140,6 @@ class Trainer(DefaultTrainer):
         return {
             "state": self._state.capture(),
             "recovery": self._recovery.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
             "random": random_state(),
         }
 
@@ -151,7 +148,6 @@ class Trainer(DefaultTrainer):
         self._loader.begin_after(step)
         self._state.restore(state["state"])
         self._recovery.load_state_dict(state["recovery"])
-        self.scheduler.load_state_dict(state["scheduler"])
         self.start_iter = step
         set_random_state(state["random"])
 

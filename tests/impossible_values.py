@@ -1,0 +1,113 @@
+"""Values of detectron2's keys that no engine can use: the tests of each engine go through the same tables."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+NAN, INFINITY = float("nan"), float("inf")
+
+IN_PREDICTION: Mapping[str, Any] = {
+    "a threshold above 1": ("MODEL.RETINANET.SCORE_THRESH_TEST", 1.5),
+    "a threshold below 0": ("MODEL.RETINANET.SCORE_THRESH_TEST", -0.1),
+    "NMS above 1": ("MODEL.RETINANET.NMS_THRESH_TEST", 2.0),
+    "no candidates": ("MODEL.RETINANET.TOPK_CANDIDATES_TEST", 0),
+    "no detections": ("TEST.DETECTIONS_PER_IMAGE", 0),
+    "fewer than no detections": ("TEST.DETECTIONS_PER_IMAGE", -5),
+    "a negative size": ("INPUT.MIN_SIZE_TEST", -5),
+    "no largest size": ("INPUT.MAX_SIZE_TEST", 0),
+    "channels in an unknown order": ("INPUT.FORMAT", "YUV-BT.601"),
+    "no standard deviation": ("MODEL.PIXEL_STD", [1.0, 0.0, 1.0]),
+    "two means": ("MODEL.PIXEL_MEAN", [100.0, 100.0]),
+    "anchors without area": ("MODEL.ANCHOR_GENERATOR.SIZES", [[0], [24], [48], [96], [192]]),
+    "no anchors": ("MODEL.ANCHOR_GENERATOR.SIZES", []),
+    "negative anchors": ("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[0.5, -1.0]]),
+    "anchors of the next cell": ("MODEL.ANCHOR_GENERATOR.OFFSET", 1.0),
+    "anchors that are rotated": ("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),
+    "no box weight": ("MODEL.RETINANET.BBOX_REG_WEIGHTS", (0.0, 1.0, 1.0, 1.0)),
+    "three box weights": ("MODEL.RETINANET.BBOX_REG_WEIGHTS", (1.0, 1.0, 1.0)),
+    "a certain prior": ("MODEL.RETINANET.PRIOR_PROB", 1.0),
+    "too few labels": ("MODEL.RETINANET.IOU_LABELS", [0, 1]),
+    "another label": ("MODEL.RETINANET.IOU_LABELS", [0, 2, 1]),
+    "falling thresholds": ("MODEL.RETINANET.IOU_THRESHOLDS", [0.5, 0.4]),
+    "a depth without a ResNet": ("MODEL.RESNETS.DEPTH", 51),
+    "another dilation": ("MODEL.RESNETS.RES5_DILATION", 3),
+    "another fusion": ("MODEL.FPN.FUSE_TYPE", "max"),
+    "another box loss": ("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "l2"),
+    "no channels": ("MODEL.FPN.OUT_CHANNELS", 0),
+    "no copies of an image": ("TEST.AUG.MIN_SIZES", ()),
+    "copies without pixels": ("TEST.AUG.MIN_SIZES", (400, 0)),
+    "copies without a largest size": ("TEST.AUG.MAX_SIZE", 0),
+    "masks": ("MODEL.MASK_ON", True),
+    "keypoints": ("MODEL.KEYPOINT_ON", True),
+    "proposals from a file": ("MODEL.LOAD_PROPOSALS", True),
+    "panoptic segmentation": ("MODEL.META_ARCHITECTURE", "PanopticFPN"),
+    "an old form": ("VERSION", 1),
+    "not a number": ("MODEL.RETINANET.NMS_THRESH_TEST", NAN),
+    "infinite anchors": ("MODEL.ANCHOR_GENERATOR.SIZES", [[12.0], [24], [48], [96], [INFINITY]]),
+}
+
+IN_TRAINING: Mapping[str, Any] = {
+    "no steps": ("SOLVER.MAX_ITER", 0),
+    "no images": ("SOLVER.IMS_PER_BATCH", 0),
+    "a learning rate below 0": ("SOLVER.BASE_LR", -0.1),
+    "no learning rate": ("SOLVER.BASE_LR", 0.0),
+    "a learning rate that is not a number": ("SOLVER.BASE_LR", NAN),
+    "an infinite learning rate": ("SOLVER.BASE_LR", "1e999"),
+    "a final learning rate below 0": ("SOLVER.BASE_LR_END", -0.1),
+    "negative gamma": ("SOLVER.GAMMA", -1.0),
+    "no gamma": ("SOLVER.GAMMA", 0.0),
+    "a decay before the first step": ("SOLVER.STEPS", (0, 3)),
+    "a decay before the training": ("SOLVER.STEPS", (-3, 1)),
+    "fewer than no decays": ("SOLVER.NUM_DECAYS", -1),
+    "a negative warm-up": ("SOLVER.WARMUP_ITERS", -5),
+    "a warm-up from below 0": ("SOLVER.WARMUP_FACTOR", -1.0),
+    "another warm-up": ("SOLVER.WARMUP_METHOD", "quadratic"),
+    "the schedule of another project": ("SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR"),
+    "momentum below 0": ("SOLVER.MOMENTUM", -0.5),
+    "momentum that never ends": ("SOLVER.MOMENTUM", 1.0),
+    "weight decay below 0": ("SOLVER.WEIGHT_DECAY", -1.0),
+    "weight decay of norms below 0": ("SOLVER.WEIGHT_DECAY_NORM", -1.0),
+    "weight decay of biases below 0": ("SOLVER.WEIGHT_DECAY_BIAS", -1.0),
+    "biases that go up": ("SOLVER.BIAS_LR_FACTOR", -1.0),
+    "clipping to below 0": ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", -1.0),
+    "a norm of no order": ("SOLVER.CLIP_GRADIENTS.NORM_TYPE", NAN),
+    "a norm of order 0": ("SOLVER.CLIP_GRADIENTS.NORM_TYPE", 0.0),
+    "another kind of clipping": ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model"),
+    "a negative period of checkpoints": ("SOLVER.CHECKPOINT_PERIOD", -1),
+    "a negative period": ("TEST.EVAL_PERIOD", -1),
+    "alpha above 1": ("MODEL.RETINANET.FOCAL_LOSS_ALPHA", 2.0),
+    "focal gamma below 0": ("MODEL.RETINANET.FOCAL_LOSS_GAMMA", -2.0),
+    "beta below 0": ("MODEL.RETINANET.SMOOTH_L1_LOSS_BETA", -1.0),
+    "fewer than no frozen stages": ("MODEL.BACKBONE.FREEZE_AT", -1),
+    "no sizes": ("INPUT.MIN_SIZE_TRAIN", ()),
+    "a negative training size": ("INPUT.MIN_SIZE_TRAIN", (64, -64)),
+    "no largest training size": ("INPUT.MAX_SIZE_TRAIN", 0),
+    "another sampling of sizes": ("INPUT.MIN_SIZE_TRAIN_SAMPLING", "gauss"),
+    "two flips": ("INPUT.RANDOM_FLIP", "both"),
+    "another crop": ("INPUT.CROP.TYPE", "nonsense"),
+    "a negative crop": ("INPUT.CROP.SIZE", (-0.5, 0.5)),
+    "a sampler without its keys": ("DATALOADER.SAMPLER_TRAIN", "RandomSubsetTrainingSampler"),
+    "a negative frequency": ("DATALOADER.REPEAT_THRESHOLD", -1.0),
+    "fewer than no workers": ("DATALOADER.NUM_WORKERS", -1),
+    "no batches for PreciseBN": ("TEST.PRECISE_BN.NUM_ITER", 0),
+    "another precision": ("FLOAT32_PRECISION", "extreme"),
+}
+
+IN_COMBINATION: Mapping[str, Any] = {
+    "a rate that rises": (
+        "SOLVER.BASE_LR_END",
+        {"SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR", "SOLVER.BASE_LR": 0.01, "SOLVER.BASE_LR_END": 0.1},
+    ),
+    "Nesterov without momentum": ("SOLVER.MOMENTUM", {"SOLVER.NESTEROV": True, "SOLVER.MOMENTUM": 0.0}),
+    "a range of three sizes": (
+        "INPUT.MIN_SIZE_TRAIN", {"INPUT.MIN_SIZE_TRAIN_SAMPLING": "range", "INPUT.MIN_SIZE_TRAIN": (64, 80, 96)},
+    ),
+    "a range that falls": (
+        "INPUT.MIN_SIZE_TRAIN", {"INPUT.MIN_SIZE_TRAIN_SAMPLING": "range", "INPUT.MIN_SIZE_TRAIN": (96, 64)},
+    ),
+    "a crop of twice the image": (
+        "INPUT.CROP.SIZE",
+        {"INPUT.CROP.ENABLED": True, "INPUT.CROP.TYPE": "relative", "INPUT.CROP.SIZE": (2.0, 1.0)},
+    ),
+}  # fmt: skip
+"""The key that the error names, and the values."""

@@ -1,0 +1,98 @@
+"""One start at a time works on an output folder: a second one would spoil the results of the first.
+
+The lock is an flock on a file in the folder. The kernel, or the file server, releases it when the last process that has
+the file open has died, however that was: the next start goes on. Children inherit the open file, so that none begins
+while one of them is still working. Machines of one task may share a folder: each has its own lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import platform
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import OutputInUseError
+
+logger = logging.getLogger(__name__)
+
+
+class OutputLock:
+    """The lock of one machine on an output folder. A context manager, which removes the file of the lock at the end."""
+
+    def __init__(self, folder: Path, machine_rank: int = 0) -> None:
+        """
+        Args:
+            folder: /out.
+            machine_rank: --machine-rank of `args_options`.
+        """
+        self._path = folder / f".lock-{machine_rank}"
+        self._fd: int | None = None
+
+    @property
+    def inherited_fds(self) -> tuple[int, ...]:
+        """The file that children have to inherit, so that the folder stays locked until they have ended too."""
+        return () if self._fd is None else (self._fd,)
+
+    def __enter__(self) -> OutputLock:
+        """Take the lock, or go on without it, with a warning, on a file system that has no locks.
+
+        Raises:
+            OutputInUseError: another start has it.
+        """
+        try:
+            while self._fd is None:
+                self._fd = self._lock()
+        except FileNotFoundError:
+            pass  # no folder: whoever needs it reports that
+        except OSError as error:  # a read-only folder as well, of which the first write will say more
+            logger.warning("%s: cannot be locked (%s), so start no second task on this folder", self._path, error)
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()  # before the release, after which it may be the lock of the next start
+            os.close(self._fd)
+            self._fd = None
+
+    def _lock(self) -> int | None:
+        """Return the locked file; None: it was removed by its former owner before it was locked."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)  # NFS needs O_RDWR
+        try:
+            self._flock(fd)
+            is_current = _is_at(fd, self._path)
+        except BaseException:
+            os.close(fd)
+            raise
+        if not is_current:
+            os.close(fd)
+            return None
+        with contextlib.suppress(OSError):  # a full disk, or another user's file: the lock holds without these
+            os.fchmod(fd, 0o666)  # whatever the umask: the next start may be another user's
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        return fd
+
+    def _flock(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:  # NFS answers with either
+            owner = os.pread(fd, 200, 0).decode("utf-8", "replace") or "unknown"
+            raise OutputInUseError(
+                f"{self._path.parent}: another start is working on this output folder ({owner});"
+                " wait for its end or stop it"
+            ) from error
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Return whether an open file still has this path."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False

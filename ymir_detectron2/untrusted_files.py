@@ -1,0 +1,72 @@
+"""Files that are named in data: opened only if they are regular, and below the folder that they are to be in."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    A FIFO would block for ever, a device may never end, and opening one can have effects of its own.
+
+    Raises:
+        OSError: it cannot be opened; or it is a folder, FIFO, socket or device, which `strerror` then says.
+    """
+    return open(path, "rb", opener=_open_regular_descriptor)  # Path.open takes no opener
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a regular text file in UTF-8; file names in it that are in another encoding are kept.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read().decode("utf-8", "surrogateescape").splitlines()
+
+
+def _open_regular_descriptor(path: str, flags: int) -> int:
+    # O_NONBLOCK: open() of a FIFO returns at once; regular files do not know it. Judged by the descriptor, so that the
+    # file cannot be exchanged between the check and the use.
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
+
+
+def path_below(folder: Path, name: str) -> Path | None:
+    """Return the path of a file that data names, relative to a folder; None if it leads anywhere else.
+
+    Neither an absolute name nor `..` leads out, nor does a symbolic link: the place that the path resolves to counts.
+    The file need not exist.
+
+    Args:
+        folder: may itself be a link, as the platform mounts /in/assets.
+        name: one or several components, such as "images/a.jpg".
+    """
+    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        return None
+    path = folder / name
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()  # resolving does not complain of a name that is too long
+        is_below = is_within(path, folder) and path != folder
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a name that is too long or no text
+        return None
+    return path if is_below else None
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Return whether a path is in a folder once the symbolic links of both are resolved."""
+    resolved_folder = folder.resolve()
+    return resolved_folder == path.resolve() or resolved_folder in path.resolve().parents
