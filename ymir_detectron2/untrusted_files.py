@@ -68,5 +68,5 @@ def path_below(folder: Path, name: str) -> Path | None:
 
 def is_within(path: Path, folder: Path) -> bool:
     """Return whether a path is in a folder once the symbolic links of both are resolved."""
-    resolved_folder = folder.resolve()
-    return resolved_folder == path.resolve() or resolved_folder in path.resolve().parents
+    resolved = path.resolve()
+    return folder.resolve() in (resolved, *resolved.parents)

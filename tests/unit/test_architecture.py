@@ -62,8 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "version",
     },
     "tools": {
-        "errors", "atomic_file", "config", "contract", "dataset", "file_digest", "retinanet", "untrusted_files", "version",
-        "yaml_file",
+        "errors", "atomic_file", "config", "contract", "dataset", "file_digest", "retinanet", "untrusted_files",
+        "version", "yaml_file",
     },
     "scripts": {"config", "entrypoint", "parent", "stop_signal", "supervision", "tasks"},
     # what is public for other programs, imported when it is called
@@ -174,16 +174,16 @@ def _documentation(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_script_starts_without_torch(script: str):
+def test_a_script_starts_without_torch(script: str, tmp_path: Path):
     """Errors in the files are reported within a second; torch takes several to import. The parent needs no numpy."""
     forbidden = HEAVY if script == "start.py" else {"torch", "torchvision", "detectron2"}
     code = (
         "import atexit, runpy, sys; atexit.register(lambda: print('modules', *sys.modules));"
-        f" sys.argv[1:] = ['--env', 'missing/env.yaml']; runpy.run_path({script!r}, run_name='__main__')"
+        f" sys.argv[1:] = ['--env', {str(tmp_path / 'env.yaml')!r}]; runpy.run_path({script!r}, run_name='__main__')"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
     error, modules = found.stdout.splitlines()
-    assert error.startswith("ERROR 300001: missing/env.yaml: cannot be read")
+    assert error.startswith(f"ERROR 300001: {tmp_path}/env.yaml: cannot be read")
     assert {"yaml", "ymir_detectron2.failure"} < set(modules.split())
     assert not forbidden & {name.split(".")[0] for name in modules.split()}
 

@@ -90,7 +90,7 @@ def test_files_are_linked_and_copied_where_links_are_not_possible(tmp_path: Path
     assert (tmp_path / "copied").read_text() == "content", "a file that exists is kept"
 
 
-@pytest.mark.parametrize("how", ["another folder", "a link in the folder", "a folder that is a link", "no folder given"])
+@pytest.mark.parametrize("how", ["another folder", "a link in the folder", "a folder that is a link", "no folder"])
 def test_no_hard_link_is_made_to_a_file_outside_of_the_given_folder(tmp_path: Path, how: str):
     """A container with a writable /in would change the original through it."""
     given, outside = tmp_path / "given", tmp_path / "outside"
@@ -100,8 +100,8 @@ def test_no_hard_link_is_made_to_a_file_outside_of_the_given_folder(tmp_path: Pa
     original.write_text("content")
     (given / "link").symlink_to(original)
     (given / "folder").symlink_to(outside)
-    source = {"a link in the folder": given / "link", "a folder that is a link": given / "folder" / "a"}.get(how, original)
-    place_file(source, tmp_path / "task" / "a", None if how == "no folder given" else given)
+    links = {"a link in the folder": given / "link", "a folder that is a link": given / "folder" / "a"}
+    place_file(links.get(how, original), tmp_path / "task" / "a", None if how == "no folder" else given)
     assert (tmp_path / "task" / "a").read_text() == "content"
     assert not (tmp_path / "task" / "a").is_symlink()
     assert original.stat().st_nlink == 1

@@ -133,7 +133,7 @@ def test_with_a_supervisor_the_last_line_is_left_to_it(tmp_path: Path):
         run = finish(start(tmp_path, death, stdin=pipe.write_fd, environment=pipe.environment()), tmp_path)
         (report,) = pipe.read()
     assert (report.code, report.message) == (300103, run.monitor.state_message)
-    assert "ERROR" not in run.output
+    assert "ERROR 300103" not in run.output
 
 
 def test_a_reason_reaches_the_log_without_a_disk(tmp_path: Path):
@@ -165,7 +165,8 @@ def test_machines_that_cannot_meet(tmp_path: Path):
         launcher = ["--nnodes", "2", "--node_rank", "0", "--master_addr", place[0], "--master_port", str(place[1])]
         run = finish(start(tmp_path, "", launcher=launcher), tmp_path)
     assert run.status == 1
-    assert run.output.splitlines()[-1].startswith(f"ERROR 160004: machine 0 of 2 could not meet the others at {place[0]}:")
+    finding = f"ERROR 160004: machine 0 of 2 could not meet the others at {place[0]}:{place[1]} ("
+    assert run.output.splitlines()[-1].startswith(finding)
     assert run.monitor.state_message.endswith("whether every machine was started")
 
 

@@ -31,6 +31,7 @@ __all__ = [
 _WRAPPERS = ("model", "model_state", "state_dict", "ema_state", "model_ema", "ema", "module", "state", "blobs")
 """Keys under which programs keep the weights in a file. The first hit wins: of several, detectron2 loads `model`."""
 
+_MAX_REASON_CHARS = 200
 _PICKLE_START, _ZIP_START = b"\x80", b"PK"
 
 _BACKBONE = "backbone.bottom_up."
@@ -138,7 +139,8 @@ def read_content(path: Path) -> Any:
             "save the weights alone, as torch.save(model.state_dict(), path) does"
         ) from error
     except (pickle.UnpicklingError, OSError) as error:
-        raise ModelError(f"{path}: is damaged or no weight file ({error}); copy it again or give another") from error
+        reason = " ".join(str(error).split())[:_MAX_REASON_CHARS]  # it may quote the file
+        raise ModelError(f"{path}: is damaged or no weight file ({reason}); copy it again or give another") from error
 
 
 def _load(file: BinaryIO, path: Path) -> Any:

@@ -28,6 +28,7 @@ from .unpickling import PLAIN_NAMES, are_sizes, is_same, load_pickle
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """The first pickle of a file before torch 1.6."""
 _LEGACY_VERSION = 1001
+_MAX_KEY_CHARS = 100  # torch numbers them, before 1.6 by their address
 _ENCRYPTED = 1  # a flag of zip archives
 
 _NOT_AN_ARCHIVE = (zipfile.BadZipFile, zipfile.LargeZipFile, ArithmeticError, EOFError, LookupError, ValueError,
@@ -112,9 +113,9 @@ def _open(archive: zipfile.ZipFile, name: str, size: int | None) -> Any:
     """
     member = archive.getinfo(name)
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & _ENCRYPTED:
-        raise MalformedPickleError(f"{name[:100]!r} is compressed or encrypted, which torch.save never does")
+        raise MalformedPickleError(f"{name!r} is compressed or encrypted, which torch.save never does")
     if size not in (None, member.file_size):
-        raise MalformedPickleError(f"{name[:100]!r} has {member.file_size} bytes where {size} are announced")
+        raise MalformedPickleError(f"{name!r} has {member.file_size} bytes where {size} are announced")
     return archive.open(member)
 
 
@@ -131,7 +132,8 @@ class _Storages:
         if not is_tuple or not is_same(persistent_id[0], "storage"):
             raise RefusedContentError("a persistent id that is not a storage")
         _, kind, key, _, num_elements, *view = persistent_id
-        if not isinstance(kind, StorageType) or type(key) is not str or not are_sizes((num_elements,)):
+        is_key = type(key) is str and len(key) <= _MAX_KEY_CHARS
+        if not is_key or not isinstance(kind, StorageType) or not are_sizes((num_elements,)):
             raise MalformedPickleError("a storage without type, key or size")
         if any(part is not None for part in view):
             raise RefusedContentError("a part of a storage")

@@ -125,6 +125,7 @@ def package_info(stage: PackedStage, release: Release, class_names: Sequence[str
 
 def _best_entry(result_file: Path) -> tuple[str, Mapping[str, Any]]:
     result = _load_mapping(result_file)
+    stages: Any
     if "model" in result:  # the platform looks for this key first: it hides model_stages
         best, stages = LEGACY_STAGE, {LEGACY_STAGE: {"files": result["model"], "mAP": result.get("map", 0)}}
     else:
