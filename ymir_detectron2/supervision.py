@@ -64,7 +64,7 @@ class ReportPipe:
     def read(self) -> list[FailureReport]:
         """Return the reports that have arrived since the last call, in order."""
         received = b""
-        with contextlib.suppress(BlockingIOError):  # nothing more is there, and some child still could write
+        with contextlib.suppress(BlockingIOError):  # nothing more is there
             while chunk := os.read(self._read_fd, 1 << 16):
                 received += chunk
         return [FailureReport(*json.loads(line)) for line in received.splitlines()]

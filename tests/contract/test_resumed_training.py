@@ -130,16 +130,12 @@ def is_waiting(pid: int) -> bool:
 
 
 def start_with_a_slow_conversion(tree: Tree) -> Running:
-    """The first process gets the index only when the second one waits for it to join the process group."""
-    index = tree.in_dir / "train-index.tsv"
-    text = index.read_text(encoding="utf-8")
-    index.unlink()
-    os.mkfifo(index)
+    """Hold the first process, which converts the dataset, until the second one waits for it in the process group."""
     running = start_script("start.py", tree.env_file)
+    running.wait_for(lambda: pid_of_rank(running, 0))
+    running.signal_process(pid_of_rank(running, 0), signal.SIGSTOP)
     running.wait_for(lambda: is_waiting(pid_of_rank(running, 1)))
-    index.write_text(text, encoding="utf-8")
-    index.unlink()
-    index.write_text(text, encoding="utf-8")
+    running.signal_process(pid_of_rank(running, 0), signal.SIGCONT)
     return running
 
 

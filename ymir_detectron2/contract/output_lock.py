@@ -19,6 +19,8 @@ from ..errors import OutputInUseError
 
 logger = logging.getLogger(__name__)
 
+_ATTEMPTS = 100  # each may meet the end of another start; a file system without stable inodes would fail for ever
+
 
 class OutputLock:
     """The lock of one machine on an output folder. A context manager, which removes the file of the lock at the end."""
@@ -44,8 +46,11 @@ class OutputLock:
             OutputInUseError: another start has it.
         """
         try:
-            while self._fd is None:
+            for _ in range(_ATTEMPTS):
                 self._fd = self._lock()
+                if self._fd is not None:
+                    return self
+            raise OSError("it is replaced all the time")
         except FileNotFoundError:
             pass  # no folder: whoever needs it reports that
         except OSError as error:  # a read-only folder as well, of which the first write will say more
