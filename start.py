@@ -12,7 +12,7 @@ from ymir_detectron2.stop_signal import StopSignal
 def main() -> int:
     """Run the task; return 0 if every step of it succeeded."""
     stop = StopSignal().install()
-    # only now: these take a tenth of a second, in which a stop would end the process without a verdict
+    # only now: these take a tenth of a second, in which a stop would end the process without an error code
     from ymir_detectron2.entrypoint import argument_parser
     from ymir_detectron2.parent import run_task
 

@@ -14,8 +14,7 @@ from .errors import StorageError
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file that replaces `path` at the end of the block, or is removed if the block raises.
 
-    A power cut leaves the old file or the new one: without the first fsync the new name could belong to an empty file,
-    without the second the old name could come back. Together they take half a millisecond on an SSD.
+    A power cut leaves the old file or the new one, see `replace_durably`.
 
     Args:
         path: the file to write; missing parent folders are created.
@@ -32,9 +31,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         with temporary.open(mode, **text_options) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+            replace_durably(file, temporary, path)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in (temporary, path, *path.parents):
             raise  # from the block, about a file that it reads
@@ -45,13 +42,28 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def replace_durably(file: IO[Any], path: Path, target: Path) -> None:
+    """Rename a file, which is open and flushed, so that it keeps content and name after a power cut.
+
+    Without the first fsync the name could belong to an empty file, without the second the old name could come back.
+    Together they take half a millisecond on an SSD.
+    """
+    os.fsync(file.fileno())
+    path.replace(target)
     with contextlib.suppress(OSError):  # some network file systems cannot; the file is whole all the same
-        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        folder_fd = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder_fd)
         finally:
             os.close(folder_fd)
+
+
+def is_at(fd: int, path: Path) -> bool:
+    """Return whether an open file still has this path: others may have renamed or removed it meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

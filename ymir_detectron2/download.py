@@ -22,6 +22,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator
 
+from .atomic_file import is_at, replace_durably
 from .errors import ExecutorError, NetworkError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -112,8 +113,7 @@ class _Partial:
     def finish(self, target: Path) -> None:
         """Give the file its name; whatever has the name is whole, after a power cut as well."""
         with self._storage_errors():
-            os.fsync(self._file.fileno())
-            self.path.replace(target)
+            replace_durably(self._file, self.path, target)
         self.remove()
 
     def remove(self) -> None:
@@ -143,16 +143,9 @@ def _open_partial(target: Path) -> Iterator[_Partial]:
             with contextlib.suppress(OSError):  # a network file system without locks: the check has to do
                 fcntl.flock(file, fcntl.LOCK_EX)
             # whoever had the lock may have renamed or removed the file that we have waited for
-            if _is_at(path, file):
+            if is_at(file.fileno(), path):
                 yield _Partial(path, file)
                 return
-
-
-def _is_at(path: Path, file: IO[bytes]) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _fetch_all(address: str, partial: _Partial, limits: Limits) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading bytes.
 
-    A FIFO would block for ever, a device may never end, and opening one can have effects of its own.
+    A FIFO would block for ever, a device may never end, and opening one can have effects.
 
     Raises:
         OSError: it cannot be opened; or it is a folder, FIFO, socket or device, which `strerror` then says.

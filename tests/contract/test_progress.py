@@ -30,7 +30,7 @@ def test_the_first_line_comes_at_once_and_before_torch(
     assert read_monitor(outcome.monitor_texts[0]).task_id == "t00000010000021a2b3c4d1700000000"
 
 
-def test_a_torch_that_cannot_be_imported_still_ends_with_a_verdict(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_a_torch_that_cannot_be_imported_ends_with_an_error_code(ymir_tree: MakeTree, no_torch: dict[str, str]):
     outcome = run_start(ymir_tree().env_file, environment=no_torch)
     assert outcome.status == 1
     assert outcome.last_line.startswith("ERROR 160004: unexpected failure (ImportError: torch was imported)")
@@ -97,7 +97,7 @@ def test_a_step_that_fails_while_it_is_imported(ymir_tree: MakeTree, tmp_path: P
     assert outcome.monitor.state_message == outcome.last_line.partition(": ")[2]
 
 
-def test_a_launcher_that_cannot_be_imported_still_ends_with_a_verdict(ymir_tree: MakeTree, no_torch: dict[str, str]):
+def test_a_launcher_that_cannot_be_imported_ends_with_an_error_code(ymir_tree: MakeTree, no_torch: dict[str, str]):
     tree = ymir_tree("infer", config={"args_options": "--num-gpus 2"})
     outcome = run_start(tree.env_file, environment=no_torch)
     assert outcome.last_line.startswith("ERROR 160004: unexpected failure (ImportError: torch was imported)")

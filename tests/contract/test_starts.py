@@ -153,7 +153,7 @@ def handles_stops(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_stop_at_any_moment_leaves_its_verdict(ymir_tree: MakeTree, tmp_path: Path, seed: int):
+def test_a_stop_at_any_moment_leaves_an_error_code(ymir_tree: MakeTree, tmp_path: Path, seed: int):
     """From the first moment that a program can handle one; before that, start.sh holds it back."""
     running = start_script("start.py", ymir_tree("infer").env_file, environment=waiting_step(tmp_path))
     running.wait_for(lambda: handles_stops(running.process.pid))

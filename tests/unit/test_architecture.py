@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detections": set(),
     "distributed": set(),
     "atomic_file": {"errors"},
-    "download": {"errors"},
+    "download": {"errors", "atomic_file"},
     "yaml_file": {"errors", "data_bounds", "untrusted_files"},
     "config": {"errors", "version", "yaml_file"},
     "contract": {"errors", "atomic_file", "untrusted_files", "yaml_file"},

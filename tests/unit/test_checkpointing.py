@@ -72,6 +72,22 @@ def test_an_unreadable_one_costs_the_steps_since_the_one_before(
     assert str(newest) in caplog.text
 
 
+@pytest.mark.parametrize("place", range(20))
+def test_zeros_anywhere_in_the_newest_one_never_reach_the_training(tmp_path: Path, place: int):
+    """As after a power cut: in the directory of the archive at its end, in the program, in a tensor, in the padding."""
+    checkpoints = CheckpointDir(tmp_path, SAME)
+    checkpoints.write(3, {})
+    checkpoints.write(6, {"model": {"weight": torch.arange(1, 2001)}})
+    newest = tmp_path / "step_0000006.pth"
+    content = bytearray(newest.read_bytes())
+    start = place * (len(content) - 256) // 19
+    content[start : start + 256] = bytes(256)
+    newest.write_bytes(content)
+    state = checkpoints.load(must_resume=False)
+    assert state is not None
+    assert state["step"] == 3 or torch.equal(state["model"]["weight"], torch.arange(1, 2001))
+
+
 def test_without_a_checkpoint_training_starts_at_step_1(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
         assert CheckpointDir(tmp_path / "none", SAME).load(must_resume=False) is None

@@ -71,7 +71,7 @@ def pytest_command(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
 
 
 def collect(command: list[str], tests: Path, *, path: Path, folder: Path) -> set[Path]:
-    """Collect in a process of its own, and return the files in which tests were found."""
+    """Collect in a separate process, and return the files in which tests were found."""
     run = subprocess.run(
         [*command, "--collect-only", "--quiet", "-p", "no:cacheprovider", f"--rootdir={TESTS_DIR.parent}", str(tests)],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(path)}, capture_output=True, text=True, check=False,

@@ -16,7 +16,7 @@ from typing import Iterator
 
 import pytest
 
-from tests.tls_server import Page, Server, running_server, wait_for
+from tests.tls_server import Page, Server, wait_for
 from ymir_detectron2.download import Limits, download
 from ymir_detectron2.errors import ModelError, NetworkError, StorageError
 
@@ -25,16 +25,6 @@ QUICK = Limits(timeout_s=0.5, pause_s=0.01)
 BODY = bytes(range(256)) * 12_000  # 3 MB: more than one attempt has to bring
 HALF = len(BODY) // 2
 PARTIAL = [".partial-file.pkl", ".partial-file.pkl.version"]
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    certificates = tmp_path / "certificates"
-    certificates.mkdir()
-    with running_server(certificates) as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

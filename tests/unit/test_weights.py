@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tests.tls_server import Page, running_server
+from tests.tls_server import Page
 from ymir_detectron2.errors import ModelError, NetworkError, StorageError
 from ymir_detectron2.retinanet.weights import resolve_weights
 
@@ -67,17 +67,6 @@ def test_other_kinds_of_address_are_refused(tmp_path, reference):
 def weight_file(value: float = 1.0) -> bytes:
     """The content of a small weight file, in the form of the model zoo's."""
     return pickle.dumps({"model": {"stem.conv1.weight": np.full((2, 2), value, np.float32)}})
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """Answer at detectron2's true addresses, through a proxy."""
-    certificates = tmp_path / "certificates"
-    certificates.mkdir()
-    with running_server(certificates) as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def test_a_file_of_the_store_is_downloaded_once_to_its_place(server, tmp_path):

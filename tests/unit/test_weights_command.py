@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.platform_reader import import_model
-from tests.tls_server import Page, Server, running_server
+from tests.tls_server import Page, Server
 from ymir_detectron2.retinanet.model import build_retinanet
 from ymir_detectron2.tools.published_weights import COCO_CLASSES, PUBLISHED
 from ymir_detectron2.tools.weights import main
@@ -25,16 +25,6 @@ from ymir_detectron2.version import PROJECT_DIR
 BACKBONE = PUBLISHED["imagenet-R-50"]
 DETECTOR = PUBLISHED["coco-R-101-3x"]
 CAFFE2_BRANCHES = {"shortcut": "1", "conv1": "2a", "conv2": "2b", "conv3": "2c"}
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    certificates = tmp_path / "certificates"
-    certificates.mkdir()
-    with running_server(certificates) as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def pages_of(server: Server, place: str, *pages: Page) -> None:

@@ -15,6 +15,7 @@ import platform
 from pathlib import Path
 from types import TracebackType
 
+from ..atomic_file import is_at
 from ..errors import OutputInUseError
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class OutputLock:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)  # NFS needs O_RDWR
         try:
             self._flock(fd)
-            is_current = _is_at(fd, self._path)
+            is_current = is_at(fd, self._path)
         except BaseException:
             os.close(fd)
             raise
@@ -93,11 +94,3 @@ class OutputLock:
                 f"{self._path.parent}: another start is working on this output folder ({owner});"
                 " wait for its end or stop it"
             ) from error
-
-
-def _is_at(fd: int, path: Path) -> bool:
-    """Return whether an open file still has this path."""
-    try:
-        return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
-        return False

@@ -44,9 +44,9 @@ class PartialResults:
             start: letters and digits that no other start of the task has, the same for all processes of this one.
         """
         self.folder = folder
-        self.starts = {start or secrets.token_hex(8)}
-        """Whose provisional blocks count as finished: those of this start, which has a name of its own per machine."""
-        self._start = next(iter(self.starts))
+        self._start = start or secrets.token_hex(8)
+        self.starts = {self._start}
+        """Whose provisional blocks count as finished: those of this start, which each machine names differently."""
         self._rank = rank
         self._path: Path | None = None
         self._last_added = -1
@@ -206,7 +206,7 @@ def _ranked_lines(file: IO[bytes], is_earlier: bool) -> Iterator[tuple[tuple[int
 
 
 def _start_of(path: Path) -> str:
-    return path.name.split("-")[1] if path.name.count("-") == 2 else ""
+    return path.name.partition("-")[2].partition("-")[0]
 
 
 def _kind(folder: Path) -> str:

@@ -6,7 +6,7 @@
 
 The platform packs whatever result.yaml lists, even when the training has failed or was stopped: it is rewritten after
 every stage. All files are in /out/models itself, under names that no other stage uses: every release finds them there.
-Only config.yaml has one name in all stages, since it names the weights of its own. That of each stage is in
+Only config.yaml has one name in all stages, although each names other weights. That of each stage is in
 /out/models/<stage>, where YMIR looks first from 1.3 on; that of the best stage is in /out/models too, for all others.
 """
 

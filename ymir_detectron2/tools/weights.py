@@ -26,7 +26,7 @@ from ..file_digest import file_digest
 from ..retinanet.weight_digests import PINS_FILE, read_pins, write_pins
 from ..retinanet.weights import download_weights, find_weights
 from .model_import import write_import_package
-from .published_weights import PUBLISHED, PublishedWeights, check_tensors, check_weights, choose_weights
+from .published_weights import PUBLISHED, PublishedWeights, check_weights, choose_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,20 +85,27 @@ def _list(_: argparse.Namespace) -> None:
 
 def _fetch(options: argparse.Namespace) -> None:
     for weights in choose_weights(options.names):
-        path = find_weights(weights.reference, [options.into])
-        if path is None:
-            # checked under a temporary name: what is wrong never gets the name of weights
-            path = download_weights(weights.reference, options.into, partial(check_tensors, weights))
-        _print_checked(weights, path)
+        _print_checked(weights, *_fetch_one(weights, options.into))
+
+
+def _fetch_one(weights: PublishedWeights, folder: Path) -> tuple[Path, str]:
+    """Return the file, downloaded unless it is there, and what was checked of it."""
+    path = find_weights(weights.reference, [folder])
+    findings: list[str] = []
+    if path is None:
+        # checked under a temporary name: what is wrong never gets the name of weights
+        path = download_weights(weights.reference, folder, lambda part: findings.append(check_weights(weights, part)))
+    # none if it was there, or another process has downloaded it meanwhile
+    return path, findings[0] if findings else check_weights(weights, path)
 
 
 def _verify(options: argparse.Namespace) -> None:
     for weights, path in _files(options.folder, options.names):
-        _print_checked(weights, path)
+        _print_checked(weights, path, check_weights(weights, path))
 
 
-def _print_checked(weights: PublishedWeights, path: Path) -> None:
-    print(f"{weights.name}: {path}: checked: {check_weights(weights, path)}", flush=True)
+def _print_checked(weights: PublishedWeights, path: Path, finding: str) -> None:
+    print(f"{weights.name}: {path}: checked: {finding}", flush=True)
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -114,7 +121,7 @@ def _pin(options: argparse.Namespace) -> None:
     chosen = choose_weights(options.names)
     with tempfile.TemporaryDirectory() as folder:
         for weights in chosen:
-            path = download_weights(weights.reference, Path(folder), partial(check_tensors, weights))
+            path = download_weights(weights.reference, Path(folder), partial(check_weights, weights))
             # one by one: what is pinned stays pinned when the next download fails
             write_pins({**read_pins(), weights.place: file_digest(path)})
             path.unlink()

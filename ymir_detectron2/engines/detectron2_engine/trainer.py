@@ -57,7 +57,7 @@ class Trainer(DefaultTrainer):
         self._loader = self.build_train_loader(cfg)
         trainer_class = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = trainer_class(_data_parallel(model, device), self._loader, optimizer)
-        for group in optimizer.param_groups:  # a bias has a base learning rate of its own
+        for group in optimizer.param_groups:  # a bias may have another base learning rate
             group["initial_lr"] = group["lr"]
         self.checkpointer = DetectionCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self._gradient_norm = math.nan
