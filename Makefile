@@ -3,7 +3,7 @@ PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || ech
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-slow test-all check test-image test-py38 bench fuzz readme clean
+.PHONY: demo test test-slow test-all check test-image test-py38 bench fuzz chaos readme clean
 
 demo: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.demo --out demo
@@ -40,6 +40,10 @@ MINUTES ?= 10
 fuzz: $(VENV)/ready
 	$(RUN) -m fuzz --minutes $(MINUTES)
 
+# whole tasks under faults: kills, stops, full and broken disks, power cuts, too little memory; one case: chaos --seed N
+chaos: $(VENV)/ready
+	$(RUN) -m chaos --minutes $(MINUTES)
+
 # what is made from config/settings.py: the tables of README.md and the templates of the web form
 readme: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.readme_tables README.md
@@ -57,4 +61,4 @@ $(VENV)/ready: requirements/current.txt requirements/dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv38 demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv38 demo chaos-work .pytest_cache .mypy_cache .ruff_cache

@@ -4,9 +4,13 @@
     python3 start.py --env some/where/env.yaml    anywhere else
 """
 
+import signal
 import sys
 
-from ymir_detectron2.stop_signal import StopSignal
+# before any other import, even of Python's own library: in their time a stop would end the process without error code
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+from ymir_detectron2.stop_signal import StopSignal  # noqa: E402 - it lets those through that have come meanwhile
 
 
 def main() -> int:

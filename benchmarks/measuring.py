@@ -174,7 +174,9 @@ def has_bf16(device: str) -> bool:
     if device == "cuda":
         import torch
 
-        return bool(torch.cuda.is_bf16_supported())
+        from ymir_detectron2.engines.devices import read_facts
+
+        return read_facts(torch.device("cuda", 0)).has_bf16
     # by the flags, not by what torch supports: oneDNN emulates bf16 with plain AVX-512
     flags = _cpu_info("flags").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags

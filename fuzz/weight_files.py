@@ -18,6 +18,7 @@ from ymir_detectron2.retinanet.checkpoint import read_checkpoint, read_content
 from ymir_detectron2.retinanet.torch_file import MAGIC_NUMBER
 
 from . import pickle_opcodes as op
+from .mutation import damaged
 
 EXPECTED = (ModelError,)
 """What the reader may raise."""
@@ -47,7 +48,7 @@ def write_input(folder: Path, rng: random.Random) -> Path:
     grammar = _Grammar(rng, oddity=rng.choice((0.0, 0.002, 0.01, 0.05)), has_storages=kind is not _as_it_is)
     program = _damaged(op.program(grammar.weights(), protocol=rng.randrange(6)), rng)
     path = folder / rng.choice(("a.pkl", "a.pth"))
-    path.write_bytes(_damaged_bytes(kind(program, rng), rng))
+    path.write_bytes(damaged(kind(program, rng), rng, 0.07))
     return path
 
 
@@ -212,10 +213,3 @@ def _legacy(program: bytes, rng: random.Random) -> bytes:
     count = 2**40 if rng.random() < 0.03 else 16
     tail = b"".join(struct.pack("<q", count) + b"\xff" * _STORAGE_BYTES[int(key)] for key in keys)
     return head + program + pickle.dumps(keys, protocol=2) + tail
-
-
-def _damaged_bytes(content: bytes, rng: random.Random) -> bytes:
-    while content and rng.random() < 0.07:
-        place = rng.randrange(len(content))
-        content = content[:place] + bytes([rng.randrange(256)]) + content[place + 1 :]
-    return content

@@ -133,16 +133,20 @@ def nothing_detected(folder: Path) -> Evaluation:
 def run_training(
     folder: Path, data: CocoDataset, cfg: RetinaNetConfig, *,
     evaluate: Callable[[RetinaNet], Evaluation] | None = None, stop_after: int = 0, ema: float = 0, patience: int = 0,
+    plot: Callable[[StageWeights], None] = lambda stage: None, stages: list[StageWeights] | None = None,
 ) -> list[StageWeights]:  # fmt: skip
     """Train to the end, or until a stop is requested after a step; return the stages.
 
     Args:
         evaluate: takes the place of the evaluation on the validation set; None: nothing is detected.
+        plot: called with each stage once it is listed.
+        stages: gets the stages, also those of a training that ends with an error.
     """
-    stages: list[StageWeights] = []
+    stages = [] if stages is None else stages
 
     def keep(stage: StageWeights) -> dict[str, bytes]:
         stages.append(stage)
+        plot(stage)
         return {}
 
     model = build(cfg)

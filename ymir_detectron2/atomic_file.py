@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator
 
 from .errors import StorageError
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 @contextlib.contextmanager
@@ -23,12 +26,12 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         StorageError: the file system refused; the old file, if any, is untouched.
     """
-    # the process id, because several processes may write the same file, such as monitor.txt
+    # the process id, because several processes may write the same file, such as monitor.txt; see also _TEMPORARY
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text_options = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open(mode, **text_options) as file:  # type: ignore[call-overload]
+        with open(temporary, mode, opener=_open_new, **text_options) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             replace_durably(file, temporary, path)
@@ -40,6 +43,13 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         # an incomplete file takes up space, which on a full disk the failure report needs
         with contextlib.suppress(OSError):  # usually it has been renamed
             temporary.unlink()
+
+
+def _open_new(path: str, flags: int) -> int:
+    # a killed process with the same id may have left a file, and others a link, which would be written through
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
+    return os.open(path, flags | os.O_EXCL, 0o666)
 
 
 def replace_durably(file: IO[Any], path: Path, target: Path) -> None:
@@ -56,6 +66,17 @@ def replace_durably(file: IO[Any], path: Path, target: Path) -> None:
             os.fsync(folder_fd)
         finally:
             os.close(folder_fd)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of `atomic_write` that killed processes have left in a folder and those below it.
+
+    One is as large as what was written: over many restarts they would fill the disk. Nobody else may be writing there.
+    """
+    for path in folder.rglob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            with contextlib.suppress(OSError):  # of a read-only file system, which the first write reports
+                path.unlink()
 
 
 def is_at(fd: int, path: Path) -> bool:

@@ -77,6 +77,10 @@ class Detector(Protocol):
     preferred_chunk: int
     """How many images to pass to `detect` at a time: several batches, so that images of one shape can share a batch."""
 
+    @property
+    def arithmetic(self) -> str:
+        """What the last digits of its results depend on: precision and kind of device, e.g. `bf16 on CPU (AVX512)`."""
+
     def network_hw(self, image_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width to which an upright image of this height and width is resized."""
 

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from .errors import ConfigError, briefly
+
 # Rank 0 may convert a large data set or evaluate while the others wait: torch's default of 30 minutes is too short.
 _TIMEOUT = datetime.timedelta(hours=6)
 
@@ -33,12 +35,21 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_connected() -> bool:
+    """Return whether the collectives reach other processes."""
+    return world_size() > 1 and dist.is_available() and dist.is_initialized()
+
+
 def init_process_group(device: torch.device) -> None:
     """Connect to the other processes, by NCCL on GPUs, else by gloo, and wait until all of them are there."""
     if world_size() > 1 and not dist.is_initialized():
-        if device.type == "cuda":
-            torch.cuda.set_device(device)  # NCCL sends objects from the current device: GPU 0 in all, by default
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+        try:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+        except (ValueError, OverflowError) as error:  # of the address in the environment; connections raise others
+            raise ConfigError(
+                f"environment variables MASTER_ADDR and MASTER_PORT: {briefly(str(error))}; let start.py or torch's"
+                " launcher set them"
+            ) from error
         all_reduce_and(True, device)  # NCCL's initialisation does not wait for rank 0, which may be converting data
 
 

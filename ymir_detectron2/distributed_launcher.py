@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, Sequence
 
+from .contract.images_in_work import describe_shortage
 from .contract.monitor import Monitor
 from .contract.task import monitor_place
 from .entrypoint import argument_parser
@@ -84,7 +85,8 @@ def _report(
     else:
         script = Path(arguments.training_script).name
         process = f"process {death.local_rank + 1} of {arguments.nproc_per_node} of {script}"
-        error = exit_status_error(script, process, death.exitcode)
+        shortage = describe_shortage(monitor.folder, arguments.node_rank, death.pid)
+        error = exit_status_error(script, process, death.exitcode, shortage)
     for report in dict.fromkeys(reports):
         if report.message != str(error):
             print(f"another process has reported {report.code}: {report.message}")

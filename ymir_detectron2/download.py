@@ -16,6 +16,7 @@ import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import IO, Any, Callable, Iterator
 
 from .atomic_file import is_at, replace_durably
-from .errors import ExecutorError, NetworkError, StorageError
+from .errors import ExecutorError, NetworkError, StorageError, briefly
+from .untrusted_files import open_own, read_regular
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ _CHUNK_BYTES = 1 << 18
 _SLOWEST_BYTES_PER_S = 1024
 _PROGRESS_BYTES = 1 << 20  # an attempt that brought as much is no failure: the connection works, if not for long
 _LONGEST_PAUSE_S = 60.0
+_MAX_VERSION_BYTES = 1 << 16
 _TRANSIENT_STATUS = (408, 416, 425, 429, 500, 502, 503, 504)
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)$")
+_NUMBER = re.compile(r"[0-9]{1,18}")  # of digits as "²" or of thousands of them, Python makes no number
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})$")
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,12 @@ class _Partial:
     def validator_for(self, address: str) -> str:
         """Return the validator of the version that the bytes are of; '' where they are of no use."""
         try:
-            known, validator = self._version_file.read_text(encoding="utf-8").split("\n")
+            known, validator = read_regular(self._version_file, _MAX_VERSION_BYTES).decode("utf-8").split("\n")
         except (OSError, ValueError):  # none, or torn by a power cut
             return ""
-        return validator if known == address and self.size else ""
+        # whatever else is in the file would not pass as the value of a header
+        is_of_use = known == address and self.size and validator.isascii() and validator.isprintable()
+        return validator if is_of_use else ""
 
     def restart(self, address: str = "", validator: str = "") -> None:
         """Forget the bytes; those that follow are of this version."""
@@ -136,7 +142,7 @@ def _open_partial(target: Path) -> Iterator[_Partial]:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("ab", buffering=0)
+            file = open(path, "ab", buffering=0, opener=open_own)  # noqa: SIM115 - closed below
         except OSError as error:
             raise StorageError.from_os_error(path, error) from error
         with file:
@@ -198,8 +204,8 @@ def _fetch(address: str, partial: _Partial, limits: Limits) -> None:
 def _prepare(response: Any, address: str, validator: str, partial: _Partial, limits: Limits) -> int | None:
     """Decide whether the answer continues what is there, and return the size of the whole file, if it is announced."""
     answered = _validator(response.headers)
-    length = response.headers.get("Content-Length")
-    size = int(length) if length is not None and length.isdigit() else None
+    length = response.headers.get("Content-Length", "")
+    size = int(length) if _NUMBER.fullmatch(length) else None
     if response.status == 206:
         match = _RANGE.match(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != partial.size or answered not in ("", validator):
@@ -245,7 +251,7 @@ def _validator(headers: Message) -> str:
 
 def _pause_s(error: Exception, failures: int, limits: Limits) -> float:
     asked = error.headers.get("Retry-After", "") if isinstance(error, urllib.error.HTTPError) else ""
-    pause_s = float(asked) if asked.isdigit() else limits.pause_s * 2 ** (failures - 1)
+    pause_s = float(asked) if _NUMBER.fullmatch(asked) else limits.pause_s * 2 ** (failures - 1)
     return min(pause_s, _LONGEST_PAUSE_S)
 
 
@@ -282,7 +288,18 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
             raise NetworkError(f"{req.full_url}: is redirected to {newurl}; only https is followed")
         return super().redirect_request(req, fp, 307 if code == 308 else code, msg, headers, newurl)
 
-    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302  # unknown before Python 3.11
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        place = headers.get("Location", "")
+        try:
+            parts = urllib.parse.urlsplit(urllib.parse.urljoin(req.full_url, place))
+            # both raise: of a port that is no number, and of a name that is too long
+            parts.port, (parts.hostname or "").encode("idna")
+        except ValueError as error:
+            fp.close()
+            raise NetworkError(f"{req.full_url}: is redirected to {briefly(place)}, which is no address") from error
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # 308: unknown before 3.11
 
 
 def _opener() -> urllib.request.OpenerDirector:

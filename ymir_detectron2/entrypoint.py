@@ -18,7 +18,7 @@ from .contract.monitor import Monitor
 from .contract.output_lock import OutputLock
 from .contract.paths import DEFAULT_ENV_FILE
 from .contract.task import monitor_place, read_args_options
-from .errors import ConfigError, OutputInUseError
+from .errors import ConfigError, OutputInUseError, printable
 from .failure import report_failure
 from .stop_signal import StopSignal
 
@@ -60,13 +60,26 @@ def run_start(
 
     For the first process of a task. Its children work under the same lock.
     """
-    logging.basicConfig(stream=sys.stdout, level=log_level, format=LOG_FORMAT)
+    _configure_log(log_level)
     monitor_path, _ = monitor_place(env_file)
     try:
         with OutputLock(monitor_path.parent, _machine_rank(env_file)) as lock:
             return run_process(env_file, work, stop=stop, log_level=log_level, inherited_fds=lock.inherited_fds)
     except OutputInUseError as error:
         return report_failure(None, error)  # not in monitor.txt, which is that of the other start
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Names of files and classes come from data: none of them may steer the terminal that shows the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def _configure_log(level: int) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_PrintableFormatter(LOG_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def _machine_rank(env_file: Path) -> int:
@@ -99,7 +112,7 @@ def run_process(
         inherited_fds: see `Process`.
     """
     stop = stop or StopSignal().install()
-    logging.basicConfig(stream=sys.stdout, level=log_level, format=LOG_FORMAT)
+    _configure_log(log_level)
     threading.excepthook = _report_thread_error
     monitor_path, task_id = monitor_place(env_file)
     monitor = Monitor(monitor_path, task_id, *progress)

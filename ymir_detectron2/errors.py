@@ -4,6 +4,7 @@
     |-- ConfigError             300001  env.yaml, config.yaml, config_file or args_options
     |-- DatasetError            300002  index files, annotations, a set with nothing usable in it
     |-- ImageError              300003  one image that cannot be read
+    |   `-- ImageTooLargeError  300003  one that memory would not hold
     |-- ModelError              300004  weights missing, unreadable, or made for other classes
     |-- ObjectTypeError         300005  a task that is not box detection
     |-- GpuKernelError          300101  a GPU that this torch build has no kernels for
@@ -22,6 +23,8 @@ A message is one sentence for the user, on one line: place, finding, remedy.
 from __future__ import annotations
 
 import errno
+import os
+import re
 import reprlib
 
 
@@ -47,6 +50,10 @@ class ImageError(ExecutorError):
     """One image cannot be read. Callers skip and count it; it ends a task only if no image is left."""
 
     code = 300003
+
+
+class ImageTooLargeError(ImageError):
+    """An image that memory would not hold, or more pixels than the user allows."""
 
 
 class ModelError(ExecutorError):
@@ -103,7 +110,8 @@ class StorageError(ExecutorError):
             remedy = "mount the output folder writable for the user of this process"
         else:
             remedy = "check the output folder"
-        return cls(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
+        name = os.fsdecode(path) if isinstance(path, bytes) else path
+        return cls(f"{name}: cannot be written ({error.strerror or error}); {remedy}")
 
 
 class OutputInUseError(ExecutorError):
@@ -118,8 +126,9 @@ _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "not enough memory", "bad_alloc",
     "ALLOC_FAILED",  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED: no "memory" in either
     "could not create a primitive",  # all that oneDNN says on the CPU
+    "failed to map segment", "Cannot allocate memory",  # when a library is loaded
 )  # fmt: skip
-"""Messages of CUDA, its libraries, torch's CPU allocator, C++ and oneDNN."""
+"""Messages of CUDA, its libraries, torch's CPU allocator, C++, oneDNN and the loader of shared objects."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -130,8 +139,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
+class _BriefRepr(reprlib.Repr):
+    def repr_int(self, value: int, level: int) -> str:
+        # Python refuses to print thousands of digits, which 0xfff... can be written for
+        bits = value.bit_length()
+        return super().repr_int(value, level) if bits < 1000 else f"an integer of {bits} bits"
+
+
 # a few YAML anchors can stand for a billion words: the depth is limited as well as the length
-_BRIEFLY = reprlib.Repr()
+_BRIEFLY = _BriefRepr()
 _BRIEFLY.maxlevel = 2
 _BRIEFLY.maxlist = _BRIEFLY.maxtuple = _BRIEFLY.maxdict = 10
 _BRIEFLY.maxstring = _BRIEFLY.maxlong = _BRIEFLY.maxother = 200
@@ -142,6 +158,15 @@ def briefly(value: object) -> str:
     return _BRIEFLY.repr(value)
 
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal obeys in place of showing it, of ASCII and of Unicode: all but tab and line break."""
+
+
 def printable(text: str) -> str:
-    """Return text that can be written as UTF-8: bytes of a file name that are not UTF-8 become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return text that can be written as UTF-8 and shown: of names from data, what is neither becomes escapes.
+
+    Bytes of a file name that are not UTF-8; and the escape sequences by which text can clear a terminal, change what it
+    shows, or read from right to left.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

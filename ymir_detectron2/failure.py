@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import sys
 import traceback
 
+from .contract.images_in_work import describe_shortage, machine_rank
 from .contract.monitor import Monitor
 from .errors import (
     ExecutorError,
@@ -23,7 +25,14 @@ from .errors import (
 from .supervision import FailureReport, report_to_supervisor
 
 # torch's DataLoader and Python's process pools say so; when /dev/shm is full, a worker dies of a bus error
-_WORKER_KILLED = ("killed by signal: Killed", "killed by signal: Bus error", "process pool was terminated abruptly")
+_WORKER_KILLED = (
+    "killed by signal: Killed", "killed by signal: Bus error", "process pool was terminated abruptly",
+    "exited unexpectedly",  # likewise, where the end of its pipe is noticed before its signal
+)  # fmt: skip
+_STORAGE_FAILURES = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS,
+    errno.EIO, errno.ESTALE,  # of a broken disk, or of a file server that was started again
+)  # fmt: skip
 # gloo and NCCL, in the processes that wait for one that has died
 _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
 
@@ -36,7 +45,11 @@ def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: b
         error: whatever has ended the process.
         replaces: an error code that is already in monitor.txt; else that one is kept.
     """
-    known = as_executor_error(error)
+    shortage = ""
+    if monitor is not None:
+        worker = re.search(r"DataLoader worker \(pid\D*(\d+)", str(error))
+        shortage = describe_shortage(monitor.folder, machine_rank(), int(worker[1]) if worker else None)
+    known = as_executor_error(error, shortage)
     first_line, *details = printable(str(known)).split("\n", 1)
     message = " ".join(first_line.split())
     storage_error = None
@@ -60,8 +73,12 @@ def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: b
     return 1
 
 
-def as_executor_error(error: BaseException) -> ExecutorError:
-    """Translate an error of another library into one of this project's; this happens here and nowhere else."""
+def as_executor_error(error: BaseException, shortage: str = "") -> ExecutorError:
+    """Translate an error of another library into one of this project's; this happens here and nowhere else.
+
+    Args:
+        shortage: what `describe_shortage` says of the memory and the images of a process that was killed.
+    """
     if isinstance(error, ExecutorError):
         return error
     text = f"{type(error).__name__}: {error}".replace("\n", " ")
@@ -69,23 +86,43 @@ def as_executor_error(error: BaseException) -> ExecutorError:
     if any(words in text for words in _WORKER_KILLED):
         return OutOfMemoryError(
             f"a process that reads images was killed by the system ({_shorten(text)}), most likely because memory"
-            " ran out; lower num_workers or batch_size, or give the container more memory"
+            f" ran out{shortage}; lower num_workers or batch_size, or give the container more memory"
         )
     if _is_connection_lost(error):
         return ExecutorError("another process of this task has ended, and with it this one; the reason is the other's")
     if is_out_of_memory(error):
         return OutOfMemoryError(
             f"memory ran out ({_shorten(text)}); lower batch_size, or INPUT.MIN_SIZE_TRAIN and INPUT.MIN_SIZE_TEST"
-            " in args_options"
+            " in args_options, or give the container more memory"
         )
     if "no kernel image is available" in text:
         return GpuKernelError(
             f"this torch build holds no code for the GPU ({_shorten(text)}); use the image flavour 'current' for"
             " Hopper and later, 'cu111' for Pascal to Ampere"
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-        return StorageError.from_os_error(error.filename or "the output folder", error)
+    if "can't start new thread" in text or (isinstance(error, OSError) and error.errno == errno.EAGAIN):
+        return ExecutorError(
+            f"the system allows no further process or thread ({_shorten(text)}); lower num_workers, or raise the limit"
+            " of the container (docker run --pids-limit)"
+        )
+    if isinstance(error, OSError):
+        return _from_os_error(error)
     return ExecutorError(f"unexpected failure ({_shorten(text)}); the lines above say where; please report them")
+
+
+def _from_os_error(error: OSError) -> ExecutorError:
+    """Translate what the system refuses: a fact of the machine or of its mounts, never a mistake of this project."""
+    if error.errno in _STORAGE_FAILURES:
+        return StorageError.from_os_error(error.filename or "the output folder", error)
+    finding = _shorten(" ".join((error.strerror or str(error) or type(error).__name__).split()))
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return ExecutorError(
+            f"{finding}: more than the system allows; lower num_workers, or raise the limit of the container"
+            " (docker run --ulimit nofile=65536)"
+        )
+    place = f"{' '.join(str(error.filename).split())}: " if error.filename is not None else ""
+    return ExecutorError(f"{place}the system refuses an operation ({finding}); check the mounted folders, and whether"
+                         " this user may use them")  # fmt: skip
 
 
 def find_worker_death(error: BaseException | None) -> BaseException | None:

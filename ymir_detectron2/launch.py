@@ -19,6 +19,7 @@ from typing import Callable, NamedTuple, Sequence
 from .atomic_file import watch_replacement
 from .config.args_options import ArgsOptions, parse_args_options
 from .config.mining_algorithms import MINING_ALGORITHMS
+from .contract.images_in_work import describe_shortage
 from .contract.monitor import Monitor
 from .contract.task import Task
 from .errors import ConfigError, ExecutorError, OutOfMemoryError, StoppedError, StorageError
@@ -32,6 +33,10 @@ STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds by default: the erro
 TRAINING = "ymir_train.py"
 _POLL_S = 0.1
 _LAUNCHER_POLL_S = "0.2"  # how often torch's launcher checks its processes; torch 1.10 would do so every five seconds
+_OF_LAUNCHERS = frozenset({
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT",
+})  # fmt: skip
+"""Variables that torch's launcher sets for the processes that it starts."""
 _MINING_SHARE = 0.98  # mining runs the network and keeps the boxes: inference only writes them
 _MINING_SHARE_WITHOUT_IMAGES = 0.02  # then inference runs it
 
@@ -49,6 +54,8 @@ class Step(NamedTuple):
     """On this machine."""
     options: ArgsOptions = ArgsOptions({})
     """Number and rank of the machines, and their rendezvous."""
+    output_dir: Path | None = None
+    """Where its processes keep on record which images they have in work; None: nowhere."""
 
     @property
     def needs_launcher(self) -> bool:
@@ -77,11 +84,11 @@ def plan(task: Task) -> list[Step]:
     options = parse_args_options(str(task.config.get("args_options") or ""))
     processes = _process_count(task, options)
     if task.run_training:
-        return [Step(TRAINING, 0.0, 1.0, task.training_result, processes, options)]
+        return [Step(TRAINING, 0.0, 1.0, task.training_result, processes, options, task.output_dir)]
     share = _mining_share(task)
     steps = [
-        Step("ymir_mining.py", 0.0, share, task.mining_result, processes, options),
-        Step("ymir_infer.py", share, 1.0, task.infer_result, processes, options),
+        Step("ymir_mining.py", 0.0, share, task.mining_result, processes, options, task.output_dir),
+        Step("ymir_infer.py", share, 1.0, task.infer_result, processes, options, task.output_dir),
     ]
     return [step for step in steps if step.last > step.first]
 
@@ -147,15 +154,23 @@ def run_step(
         if is_overdue and monitor is not None:
             monitor.take_back_failure(step.last)
         return
-    error = ChildError(*reports[0]) if reports else _unreported_error(step, status, stop)
+    error = ChildError(*reports[0]) if reports else _unreported_error(step, status, stop, child.pid)
+    # the last line will be of this error; monitor.txt may have what was written in advance, or the sentence of a
+    # process whose report did not arrive, because torch's launcher was killed before it passed it on
+    replaces = is_overdue or (stop.requested() and not reports and step.options.num_machines == 1)
     with contextlib.suppress(StorageError):
-        if is_overdue and monitor is not None:
+        if replaces and monitor is not None:
             monitor.fail(error.code, str(error), replaces=True)
     raise error
 
 
-def _unreported_error(step: Step, status: int, stop: StopSignal) -> ExecutorError:
-    return _stopped_error(step, stop) if stop.requested() else exit_status_error(step.script, step.script, status)
+def _unreported_error(step: Step, status: int, stop: StopSignal, pid: int) -> ExecutorError:
+    if stop.requested():
+        return _stopped_error(step, stop)
+    shortage = ""
+    if step.output_dir is not None:
+        shortage = describe_shortage(step.output_dir, step.options.machine_rank, None if step.needs_launcher else pid)
+    return exit_status_error(step.script, step.script, status, shortage)
 
 
 def _stopped_error(step: Step, stop: StopSignal) -> StoppedError:
@@ -178,7 +193,9 @@ def _command(step: Step, env_file: Path) -> list[str]:
 
 
 def _environment(step: Step) -> dict[str, str]:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # a cluster may set these for launchers of its own; how many processes there are says args_options
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_LAUNCHERS}
+    environment["PYTHONUNBUFFERED"] = "1"
     # a waiting thread that spins takes the core from whoever else is on the host: one neighbour made steps 6x slower
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if step.needs_launcher:
@@ -225,17 +242,18 @@ def _wait(child: subprocess.Popen[bytes], stop: StopSignal, report_overdue: Call
     return child.wait()
 
 
-def exit_status_error(script: str, process: str, status: int) -> ExecutorError:
+def exit_status_error(script: str, process: str, status: int, shortage: str = "") -> ExecutorError:
     """Return the error of a process that has ended without reporting one.
 
     Args:
         script: its file.
         process: how to name it.
         status: its exit status; below zero, minus the number of the signal that ended it.
+        shortage: what `describe_shortage` says of its memory and its images.
     """
     if status == -signal.SIGKILL:  # as the kernel's out-of-memory killer does
         return OutOfMemoryError(
-            f"{process} was killed by the system (SIGKILL), most likely because main memory ran out;"
+            f"{process} was killed by the system (SIGKILL), most likely because main memory ran out{shortage};"
             f" lower batch_size or num_workers, or give the container more memory; {resume_hint(script)}"
         )
     if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):  # nobody's fault: before it could handle them

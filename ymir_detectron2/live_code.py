@@ -22,7 +22,7 @@ from .version import REVISION_VARIABLE
 
 logger = logging.getLogger(__name__)
 
-_VERSION = re.compile(r'^__version__ = "((\d+\.\d+)\.[^"]*)"', re.MULTILINE)
+_VERSION = re.compile(r'^__version__ = "((\d+\.\d+)\.[^"\n]*)"', re.MULTILINE)
 _REMEDY = "mount a checkout of ymir-detectron2 there, or nothing"
 
 

@@ -67,7 +67,7 @@ class ReportPipe:
         with contextlib.suppress(BlockingIOError):  # nothing more is there
             while chunk := os.read(self._read_fd, 1 << 16):
                 received += chunk
-        return [FailureReport(*json.loads(line)) for line in received.splitlines()]
+        return [report for line in received.split(b"\n") if (report := _parse_report(line)) is not None]
 
     def __enter__(self) -> ReportPipe:
         return self
@@ -83,11 +83,21 @@ def report_to_supervisor(report: FailureReport) -> bool:
     """Send a report; return False if nobody reads it: there is no supervisor, it has died, or its pipe is full."""
     if _supervisor_pid() is None:
         return False
-    line = json.dumps(report._replace(message=_shorten(report.message))).encode("ascii") + b"\n"
+    # a line of its own, whatever another program has left there without an end
+    line = b"\n%b\n" % json.dumps(report._replace(message=_shorten(report.message))).encode("ascii")
     try:
         return os.write(_STDIN, line) == len(line)
     except OSError:
         return False
+
+
+def _parse_report(line: bytes) -> FailureReport | None:
+    """Return a report; None: another program has written to what it believes to be its standard input."""
+    try:
+        code, message = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return FailureReport(code, message) if type(code) is int and type(message) is str else None
 
 
 def _shorten(message: str) -> str:

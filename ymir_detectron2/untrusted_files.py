@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+_PATH_MAX = 4096
+
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading bytes.
@@ -16,9 +18,42 @@ def open_regular(path: Path) -> BinaryIO:
     A FIFO would block for ever, a device may never end, and opening one can have effects.
 
     Raises:
-        OSError: it cannot be opened; or it is a folder, FIFO, socket or device, which `strerror` then says.
+        OSError: it cannot be opened; or it is a folder, FIFO, socket or device, or a name that no file can have, which
+            `strerror` then says.
     """
-    return open(path, "rb", opener=_open_regular_descriptor)  # Path.open takes no opener
+    try:
+        return open(path, "rb", opener=_open_regular_descriptor)  # Path.open takes no opener
+    except ValueError as error:  # a NUL in the name, or half of a surrogate pair
+        raise OSError(errno.EINVAL, "Not a file name", str(path)) from error
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a regular file that is not larger than any of its kind has to be.
+
+    Raises:
+        OSError: as `open_regular`; or the file is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"Larger than {max_bytes} bytes", str(path))
+    return content
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path that data names leads to a regular file.
+
+    False too for what no file system allows, such as a name of 300 characters, where `Path.is_file` raises.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_path(value: object) -> bool:
+    """Return whether a value from data can be a path: text on one line, of at most 4096 characters, Linux's PATH_MAX.
+
+    A line break is allowed in a file name, and would tear apart every index, and every sentence that names the file.
+    """
+    return isinstance(value, str) and value.splitlines() == [value] and "\0" not in value and len(value) <= _PATH_MAX
 
 
 def read_lines(path: Path) -> list[str]:
@@ -31,10 +66,21 @@ def read_lines(path: Path) -> list[str]:
         return file.read().decode("utf-8", "surrogateescape").splitlines()
 
 
+def open_own(path: str, flags: int) -> int:
+    """Open a file that this project itself writes below /out: an opener for `open`.
+
+    Whoever had /out before may have put a link there, through which another file would be written, or a FIFO.
+
+    Raises:
+        OSError: as `open_regular`; or it is a symbolic link.
+    """
+    return _open_regular_descriptor(path, flags | os.O_NOFOLLOW)
+
+
 def _open_regular_descriptor(path: str, flags: int) -> int:
     # O_NONBLOCK: open() of a FIFO returns at once; regular files do not know it. Judged by the descriptor, so that the
     # file cannot be exchanged between the check and the use.
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor

@@ -38,7 +38,7 @@ def _git_revision(git_dir: Path) -> str:
             return loose.read_text().strip()
         packed = (git_dir / "packed-refs").read_text().splitlines()
         return next((line.split()[0] for line in packed if line.endswith(" " + reference)), "")
-    except OSError:
+    except (OSError, ValueError):  # damaged, too: bytes that are no text
         return ""
 
 

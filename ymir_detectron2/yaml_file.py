@@ -7,6 +7,7 @@ and depth are bounded while it is read.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -106,11 +107,17 @@ def _child_nodes(node: Any) -> Sequence[Any]:
         return [part for pair in node.value for part in pair]
     if isinstance(node, yaml.SequenceNode):
         return list(node.value)
-    if node is not None and node.tag in _NUMBER_TAGS and len(node.value) > _MAX_NUMBER_CHARS:
+    if node is None:
+        return ()
+    if node.tag in _NUMBER_TAGS and len(node.value) > _MAX_NUMBER_CHARS:
         raise DataBoundsError(f"a number of {len(node.value)} characters")
+    if _NO_TEXT.search(node.value):
+        raise DataBoundsError("an escape that stands for no character of a text, such as \\0 or \\ud800")
     return ()
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""NUL and halves of surrogate pairs, which only escapes can bring into YAML: neither a name nor UTF-8 can hold them."""
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 

@@ -73,6 +73,7 @@ def test_after_the_first_start_died_the_next_one_goes_on(ymir_tree: MakeTree, tm
     first.process.wait()
     wait_for_end(*children)
     assert (tree.out_dir / ".lock-0").exists()
+    (tree.out_dir / ".infer-result.json.99.tmp").touch()  # as a process leaves it that is killed while it writes
     run_start(tree.env_file).require_success()
     assert {path.name for path in tree.out_dir.iterdir()} == {"monitor.txt", "infer-result.json", "infer-summary.json"}
 
@@ -136,7 +137,7 @@ importlib.import_module({name!r})
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("library", ["logging", "subprocess", "yaml"])
+@pytest.mark.parametrize("library", ["pathlib", "logging", "subprocess", "yaml"])
 def test_a_stop_in_the_middle_of_the_imports(ymir_tree: MakeTree, tmp_path: Path, library: str, number: str):
     """start.py itself imports these."""
     folder = tmp_path / "library"
@@ -162,12 +163,24 @@ def test_a_stop_at_any_moment_leaves_an_error_code(ymir_tree: MakeTree, tmp_path
     running.finish().require_failure(160004, "stopped by SIGTERM")
 
 
-@pytest.mark.skipif(
-    subprocess.run(["env", "--block-signal=TERM", "true"], capture_output=True, check=False).returncode != 0,
-    reason="this env cannot block signals (coreutils 8.31 can)",
-)
-def test_a_stop_before_python_has_started_is_held_back_by_start_sh(ymir_tree: MakeTree, tmp_path: Path):
+HOLDS = {
+    "env": ["env", "--block-signal=TERM", "true"],  # since coreutils 8.31
+    "perl": ["perl", "-MPOSIX", "-e", "exit 0"],
+}
+OLD_ENV = """#!/bin/sh
+case $1 in --block-signal*) exit 125 ;; esac
+exec /usr/bin/env "$@"
+"""
+
+
+@pytest.mark.parametrize("program", HOLDS)
+def test_a_stop_before_python_has_started_is_held_back_by_start_sh(ymir_tree: MakeTree, tmp_path: Path, program: str):
     """Python's own start takes its time: here it waits for the signal in sitecustomize, before start.py."""
+    if shutil.which(program) is None or subprocess.run(HOLDS[program], capture_output=True, check=False).returncode:
+        pytest.skip(f"this {program} cannot hold signals back")
+    if program == "perl":
+        (tmp_path / "env").write_text(OLD_ENV)
+        (tmp_path / "env").chmod(0o755)
     tree = ymir_tree("infer")
     (tmp_path / "sitecustomize.py").write_text("import time\nprint('starting', flush=True)\ntime.sleep(0.5)\n")
     (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

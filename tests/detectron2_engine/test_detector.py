@@ -29,7 +29,7 @@ AUGMENTED = {"TEST.AUG.ENABLED": True, "TEST.AUG.MIN_SIZES": (48, 64, 100), "TES
 def detector(name: str, values: Mapping[str, Any] = MappingProxyType({}), **options) -> Detectron2Detector:
     torch.manual_seed(0)
     cfg = small(name).merged(values, "test")
-    model = build_network(cfg, CPU, None)
+    model = build_network(cfg, CPU)
     return Detectron2Detector(
         model, cfg, ("a", "b"), device=CPU, autocast_dtype=None, **{"batch_size": 4, **options}
     )

@@ -29,7 +29,7 @@ def test_the_same_weights_have_the_same_losses_in_both_engines(tmp_path: Path):
     cfg = config(MODEL__RETINANET__NUM_CLASSES=len(CLASSES))
     ours = build(cfg)
     (tmp_path / "config.yaml").write_text(cfg.to_yaml())
-    theirs = build_network(load_config(tmp_path / "config.yaml"), CPU, None)
+    theirs = build_network(load_config(tmp_path / "config.yaml"), CPU)
     fill_network(theirs, ours.state_dict(), "ours")
     before = getattr(theirs, "loss_normalizer", None)
     losses = ValidationLoss(theirs, cfg, data, retinanet_loss_sums(theirs, CPU, None)).measure()

@@ -73,7 +73,7 @@ def train_two_steps(cfg: Detectron2Config, folder: Path) -> None:
         records.append(Record(path, 64, 64, np.array([[4, 4, 40, 40]], dtype=np.float32), np.array([number % 2])))
     write_coco_json(job.train_json, records, ("a", "b"))
     register_sets((job.train_json, job.val_json), job.class_names)
-    trainer = Trainer(cfg, build_network(cfg, CPU, None), CPU, None)
+    trainer = Trainer(cfg, build_network(cfg, CPU), CPU, None)
     for step in (1, 2):
         trainer.train_step(step)
 

@@ -13,9 +13,14 @@ import pytest
 import torch
 
 from tests.running import TINY_CONFIG
+from tests.used_memory import used_memory
+from ymir_detectron2.config.settings import InferSettings
+from ymir_detectron2.contract.model_package import ModelPackage
+from ymir_detectron2.engines.base import DetectorOptions
+from ymir_detectron2.engines.devices import read_facts
 from ymir_detectron2.engines.zoo import zoo_folders
 from ymir_detectron2.errors import ConfigError, ModelError
-from ymir_detectron2.retinanet.checkpoint import read_checkpoint
+from ymir_detectron2.retinanet.checkpoint import read_checkpoint, write_checkpoint
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 
@@ -24,9 +29,15 @@ with warnings.catch_warnings():
     pytest.importorskip("detectron2")
     from detectron2.utils.events import EventStorage
 
+    from ymir_detectron2.engines.detectron2_engine import Detectron2Engine
     from ymir_detectron2.engines.detectron2_engine.configuration import Detectron2Config, load_config
     from ymir_detectron2.engines.detectron2_engine.data import blank_image
-    from ymir_detectron2.engines.detectron2_engine.network import build_network, check_deformable, fill_network
+    from ymir_detectron2.engines.detectron2_engine.network import (
+        build_network,
+        check_deformable,
+        fill_network,
+        train_in,
+    )
 
 CPU = torch.device("cpu")
 TWO_STAGES = {
@@ -49,7 +60,7 @@ def small(name: str) -> Detectron2Config:
 @pytest.mark.parametrize("name", ["retinanet", "faster_rcnn_R_50_FPN_1x"])
 def test_an_image_without_objects_has_a_loss_with_a_gradient_for_every_weight(name: str):
     """Else one process of several would wait for ever for the gradients of another."""
-    model = build_network(small(name), CPU, None)
+    model = build_network(small(name), CPU)
     with EventStorage():
         losses = model([blank_image(), blank_image()])
     sum(losses.values()).backward()
@@ -59,7 +70,7 @@ def test_an_image_without_objects_has_a_loss_with_a_gradient_for_every_weight(na
 @pytest.mark.parametrize("name", ["retinanet", "faster_rcnn_R_50_FPN_1x", "faster_rcnn_R_50_C4_1x"])
 def test_imagenet_weights_find_their_places(name: str, tmp_path: Path):
     """Caffe2's names in a pickle, as the published R-50.pkl; C4 has res5 in its head, the others below a pyramid."""
-    model = build_network(small(name), CPU, None)
+    model = build_network(small(name), CPU)
     own = model.state_dict()
     places = {"conv1_w": "stem.conv1.weight", "res3_0_branch2b_w": "res3.0.conv2.weight",
               "res5_2_branch2c_w": "res5.2.conv3.weight"}  # fmt: skip
@@ -73,15 +84,38 @@ def test_imagenet_weights_find_their_places(name: str, tmp_path: Path):
 
 
 def test_weights_of_something_else_are_refused():
-    model = build_network(small("retinanet"), CPU, None)
+    model = build_network(small("retinanet"), CPU)
     with pytest.raises(ModelError, match="no tensor fits the backbone"):
         fill_network(model, {"features.0.weight": torch.zeros(1)}, "other.pth")
 
 
-def test_bf16_on_the_cpu_is_for_retinanet():
-    cfg = small("faster_rcnn_R_50_C4_1x")
-    with pytest.raises(ConfigError, match="bf16 on the CPU works for RetinaNet alone"):
-        build_network(cfg, CPU, torch.bfloat16)
+@pytest.mark.skipif(not read_facts(CPU).has_bf16, reason="no bf16 here")
+@pytest.mark.parametrize("hw", [(32, 32), (64, 64)])
+def test_gradients_of_narrow_levels_are_finite_in_bf16(hw: tuple[int, int]):
+    """As in the torch engine; the image in place of an unreadable one, for several processes, is as small as that."""
+    model = build_network(small("retinanet"), CPU)
+    train_in(model, CPU, torch.bfloat16)
+    for _ in range(8):
+        model.zero_grad()
+        used_memory()
+        features = model.backbone(torch.randn(2, 3, *hw).to(memory_format=torch.channels_last))
+        sum(level.float().sum() for level in features.values()).backward()
+        for name in ("p6", "p7"):
+            assert torch.isfinite(getattr(model.backbone.top_block, name).weight.grad).all(), name
+
+
+def test_other_networks_predict_in_fp32_on_the_cpu_where_bf16_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    cfg = small("faster_rcnn_R_50_FPN_1x")
+    write_checkpoint(tmp_path / "model.pth", build_network(cfg, CPU).state_dict(), {"class_names": ["a", "b"]})
+    (tmp_path / "config.yaml").write_text(cfg.to_yaml())
+    package = ModelPackage(tmp_path / "model.pth", tmp_path / "config.yaml", ("a", "b"), "model_params_path")
+    options = DetectorOptions(InferSettings(precision="bf16"), (), 0.0, 1, {}, ("a", "b"))
+    detector = Detectron2Engine().load_detector(package, options)
+    assert detector.arithmetic.startswith("fp32 on CPU (")
+    warnings_of_precision = [line for line in caplog.messages if line.startswith("precision: bf16 ")]
+    assert len(warnings_of_precision) == 1
 
 
 @pytest.fixture
@@ -127,4 +161,4 @@ def test_the_compiled_part_has_little_for_the_cpu(
 def test_a_network_that_detectron2_cannot_build_is_one_sentence():
     cfg = small("retinanet").merged({"MODEL.RESNETS.DEPTH": 51}, "test")
     with pytest.raises(ConfigError, match="detectron2 cannot build this network"):
-        build_network(cfg, CPU, None)
+        build_network(cfg, CPU)

@@ -61,7 +61,7 @@ def config(**values: Any) -> Detectron2Config:
 
 def trainer_of(cfg: Detectron2Config, ema: float = 0) -> Trainer:
     seed_all_rng(0)
-    model = build_network(cfg, CPU, None)
+    model = build_network(cfg, CPU)
     return Trainer(cfg, model, CPU, ModelEma(model, ema) if ema else None)
 
 

@@ -88,13 +88,13 @@ def narrow(cfg: Detectron2Config) -> Detectron2Config:
 def test_a_file_as_the_zoo_has_it_fills_everything_but_the_class_layer(config: str, tmp_path: Path):
     """The zoo's form: a pickle of arrays under detectron2's own names, with the 80 classes of COCO."""
     of_zoo = narrow(load_config(ZOO / "COCO-Detection" / f"{config}.yaml"))
-    state = build_network(of_zoo, torch.device("cpu"), None).state_dict()
+    state = build_network(of_zoo, torch.device("cpu")).state_dict()
     weights = {name: tensor.numpy() for name, tensor in state.items()}
     path = tmp_path / PUBLISHED_FOR_BOXES[f"COCO-Detection/{config}"].file.rsplit("/", 1)[-1]
     path.write_bytes(pickle.dumps({"model": weights, "__author__": "Detectron2 Model Zoo"}, protocol=2))
     counts = {"MODEL.RETINANET.NUM_CLASSES": 2, "MODEL.ROI_HEADS.NUM_CLASSES": 2}
     cfg = of_zoo.merged({**counts, "MODEL.WEIGHTS": str(path)}, "test")
-    model = build_network(cfg, torch.device("cpu"), None)
+    model = build_network(cfg, torch.device("cpu"))
     job = job_of(tmp_path, {}, overrides={"MODEL.WEIGHTS": str(path)})
     initial = initial_weights(cfg, job, CLASS_LAYERS)
     assert initial is not None

@@ -69,3 +69,32 @@ def test_a_fifo_is_not_read(tmp_path: Path):
     os.mkfifo(tmp_path / "labels")
     with pytest.raises(OSError, match="Not a regular file"):
         AnnotationReader(["cat"], DataIssues()).read(tmp_path / "labels")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("9" * 5000 + ", 1, 2, 3, 4", "object of an unknown class", id="5000 digits"),
+        pytest.param("x" * 10**6, "annotation line that is not 'class, x1, y1, x2, y2'", id="a million letters"),
+        pytest.param("\0" * 10**6, "annotation line that is not 'class, x1, y1, x2, y2'", id="zeros"),
+        pytest.param(f"<a><object><name>{'x' * 10**6}</name></object></a>", "object of an unknown class", id="name"),
+        pytest.param(f"<a><object><name>cat</name><bndbox><xmin>{'x' * 10**6}</xmin></bndbox></object></a>",
+                     "object without a readable box", id="corner"),
+        pytest.param("<a>" * 10**5, "annotation file that is no valid XML", id="deep"),
+    ],
+)  # fmt: skip
+def test_whatever_a_file_holds_its_finding_is_a_short_line(tmp_path: Path, text: str, reason: str):
+    issues = DataIssues()
+    (tmp_path / "a.txt").write_text(text)
+    assert AnnotationReader(["cat", "dog"], issues).read(tmp_path / "a.txt") == []
+    assert issues.count(reason) == 1
+    (line,) = issues.summary_lines()
+    assert len(line.splitlines()) == 1
+    assert len(line) < 1000
+
+
+def test_a_file_larger_than_any_annotation_is_not_read(tmp_path: Path):
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(1 << 40)  # without a block on the disk
+    with pytest.raises(OSError, match="Larger than 67108864 bytes"):
+        AnnotationReader(["cat"], DataIssues()).read(tmp_path / "a.txt")

@@ -37,17 +37,26 @@ def test_flags_are_understood_before_and_after_pairs(text: str, options: ArgsOpt
         ("--num-gpu 2", "did you mean --num-gpus?"),
         ("--verbose", "known are --num-gpus, --num-machines, --machine-rank, --config-file, --dist-url, --resume and"),
         ("--num-gpus", "--num-gpus has no value"),
-        ("--num-gpus 0", "--num-gpus must be a whole number from 1 on, found '0'"),
-        ("--num-gpus two", "--num-gpus must be a whole number from 1 on, found 'two'"),
+        ("--num-gpus 0", "--num-gpus must be a whole number from 1 to 9999, found '0'"),
+        ("--num-gpus two", "--num-gpus must be a whole number from 1 to 9999, found 'two'"),
         ("--machine-rank 1", "--machine-rank 1 is not one of --num-machines 1"),
         ("--num-machines 2", "several machines need --dist-url"),
         ("--num-machines 2 --dist-url auto", "several machines need --dist-url"),
-        ("--dist-url file:///tmp/x", "must be tcp://HOST:PORT, found 'file:///tmp/x'"),
-        ("--dist-url tcp://host:port", "must be tcp://HOST:PORT, found 'tcp://host:port'"),
+        ("--dist-url file:///tmp/x", "must be tcp://HOST:PORT of machine 0, found 'file:///tmp/x'"),
+        ("--dist-url tcp://host:port", "must be tcp://HOST:PORT of machine 0, found 'tcp://host:port'"),
         ("A.B=1", "the key 'A.B=1' has no value"),
         ("A.B", "the key 'A.B' has no value; write KEY VALUE pairs"),
         ("A.B 'x", "close the quotation"),
-        ("--dist-url tcp://host", "must be tcp://HOST:PORT, found 'tcp://host'"),
+        ("--num-machines " + "9" * 5000, "--num-machines must be a whole number from 1 to 9999, found '999"),
+        ("--num-machines 100000", "must be a whole number from 1 to 9999, found '100000'"),
+        ("--dist-url tcp://[::1", "must be tcp://HOST:PORT of machine 0, found 'tcp://[::1'"),
+        ("--dist-url tcp://a\u2100:1", "must be tcp://HOST:PORT of machine 0"),
+        ("--dist-url 'tcp://a b:1'", "must be tcp://HOST:PORT of machine 0, found 'tcp://a b:1'"),
+        ("--dist-url tcp://-x:5", "must be tcp://HOST:PORT of machine 0, found 'tcp://-x:5'"),
+        ("--dist-url tcp://a:99999", "must be tcp://HOST:PORT of machine 0"),
+        ("'--a\nb' 1", "'--a\\nb' is a flag that detectron2's trainer does not have"),
+        ("--" + "x" * 100_000, "is a flag that detectron2's trainer does not have"),
+        ("--dist-url tcp://host", "must be tcp://HOST:PORT of machine 0, found 'tcp://host'"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(text: str, finding: str):
@@ -55,6 +64,8 @@ def test_what_cannot_be_meant_is_one_sentence(text: str, finding: str):
         parse_args_options(text)
     assert str(failure.value).startswith("args_options: ")
     assert finding in str(failure.value)
+    assert len(str(failure.value)) < 1000
+    assert "\n" not in str(failure.value)
 
 
 @pytest.mark.parametrize(

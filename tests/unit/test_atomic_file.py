@@ -6,13 +6,15 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
-from ymir_detectron2.atomic_file import atomic_write, watch_replacement
+from tests.running import PROJECT_DIR
+from ymir_detectron2.atomic_file import atomic_write, remove_abandoned, watch_replacement
 from ymir_detectron2.errors import StorageError
 
 
@@ -26,12 +28,56 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "FIFO"])
+def test_what_lies_at_the_temporary_name_is_replaced_and_never_written_through(tmp_path: Path, kind: str):
+    """A killed process with the same id left it, as in a container; or somebody who knows the id of the next one."""
+    path, precious = tmp_path / "monitor.txt", tmp_path / "precious"
+    precious.write_text("precious")
+    temporary = tmp_path / f".monitor.txt.{os.getpid()}.tmp"
+    if kind == "file":
+        temporary.write_text("half of an old one")
+    elif kind == "link":
+        temporary.symlink_to(precious)
+    else:
+        os.mkfifo(temporary)
+    with atomic_write(path) as file:
+        file.write("new")
+    assert (path.is_symlink(), path.is_file(), path.read_text()) == (False, True, "new")
+    assert precious.read_text() == "precious"
+
+
 def test_a_write_that_the_file_system_refuses_names_the_path(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"file/monitor.txt: cannot be written"), atomic_write(
         tmp_path / "file" / "monitor.txt"
     ):
         pass
+
+
+KILLED = """
+import os
+from pathlib import Path
+from ymir_detectron2.atomic_file import atomic_write
+with atomic_write(Path({path!r})) as file:
+    file.write("new")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_has_begun_is_removed_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "models" / "a.pth"
+    kept = [tmp_path / name for name in (".lock-0", ".a.tmp", "a.7.tmp", ".a.b.tmp", "models/result.yaml")]
+    path.parent.mkdir()
+    for file in kept:
+        file.touch()
+    (tmp_path / ".folder.7.tmp").mkdir()
+    subprocess.run([sys.executable, "-c", KILLED.format(path=str(path))], cwd=PROJECT_DIR, check=False)
+    (abandoned,) = path.parent.glob(".a.pth.*.tmp")
+    assert abandoned.read_text() == "new"
+    remove_abandoned(tmp_path)
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} == set(kept)
+    assert (tmp_path / ".folder.7.tmp").is_dir()
 
 
 def write(path: Path, text: str = "same") -> None:

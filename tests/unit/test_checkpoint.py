@@ -13,7 +13,7 @@ from fuzz import pickle_opcodes as op
 from tests.running import PROJECT_DIR
 from ymir_detectron2.config.retinanet_config import load_config
 from ymir_detectron2.errors import ModelError, StorageError
-from ymir_detectron2.retinanet.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from ymir_detectron2.retinanet.checkpoint import LoadReport, load_weights, read_checkpoint, write_checkpoint
 from ymir_detectron2.retinanet.model import build_retinanet
 
 STEM = "backbone.bottom_up.stem.conv1.weight"
@@ -46,6 +46,27 @@ def test_a_written_checkpoint_reads_back_with_its_metadata(tmp_path):
     assert found.metadata["class_names"] == ["a", "é"]
     assert torch.equal(found.metadata["optimizer"]["state"][0]["momentum_buffer"], torch.ones(2))
     assert [item.name for item in path.parent.iterdir()] == ["model.pth"]
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "nested"])
+def test_numbers_that_are_named_again_and_again_are_refused(tmp_path, kind):
+    """Whoever loads weights copies those of each name: 600 kilobytes with 10,000 names would take five gigabytes."""
+    numbers = np.zeros(125_000, np.float32) if kind == "array" else torch.zeros(125_000)
+    names = {f"layer{number}": [numbers] if kind == "nested" else numbers for number in range(20)}
+    path = tmp_path / ("a.pkl" if kind == "array" else "a.pth")
+    if kind == "array":
+        path.write_bytes(pickle.dumps(names))
+    else:
+        torch.save(names, path)
+    with pytest.raises(ModelError, match="it refers to the same numbers again and again"):
+        read_checkpoint(path)
+
+
+def test_weights_that_two_names_share_are_read(tmp_path):
+    """Tied weights, and files that hold a model twice."""
+    shared = torch.arange(100_000.0)
+    torch.save({"model": {STEM: shared, "tied": shared}, "model_ema": {STEM: shared}}, tmp_path / "a.pth")
+    assert torch.equal(read_checkpoint(tmp_path / "a.pth").state_dict["tied"], shared)
 
 
 def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path):
@@ -272,3 +293,8 @@ def test_a_fifo_is_no_weight_file(tmp_path):
     os.mkfifo(tmp_path / "model.pth")
     with pytest.raises(ModelError, match=r"model\.pth: no such file"):
         read_checkpoint(tmp_path / "model.pth")
+
+
+def test_the_name_of_a_tensor_is_one_line_of_the_report():
+    report = LoadReport(1, (), ("a\nERROR 0: b", "c\u2028d"), ())
+    assert len(report.table().splitlines()) == 4

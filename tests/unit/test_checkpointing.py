@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import random
 import resource
 from pathlib import Path
 from typing import Any, Iterator
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests.tiny_training import config, job_of
 from ymir_detectron2.config.settings import TrainSettings, effects_of
-from ymir_detectron2.errors import ConfigError, ModelError
-from ymir_detectron2.retinanet.checkpoint import read_content, write_content
+from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.retinanet.checkpoint import write_content
 from ymir_detectron2.training.checkpointing import (
     CheckpointDir,
-    TrainingState,
-    copy_to_cpu,
+    difference,
     fingerprint,
-    is_compatible,
-    random_state,
     restoring,
-    set_random_state,
 )
 
 SAME = {"seed": "0", "class_names": "a, b"}
+
+
+def load(checkpoints: CheckpointDir, *, must_resume: bool = False) -> dict[str, Any] | None:
+    """The first that is offered, as a training takes that can continue it."""
+    _, state = next(checkpoints.newest_first(must_resume=must_resume), (None, None))
+    return state
 
 
 def names(folder: Path) -> list[str]:
@@ -42,7 +41,7 @@ def test_the_newest_two_are_kept_and_the_newest_is_loaded(tmp_path: Path):
         checkpoints.write(step, {"value": step})
     assert names(tmp_path / "new") == ["step_0000006.pth", "step_0000009.pth"]
     other = CheckpointDir(tmp_path / "new", SAME)
-    state = other.load(must_resume=False)
+    state = load(other)
     assert state is not None
     assert (state["step"], state["value"], other.last_step) == (9, 9, 9)
 
@@ -65,7 +64,7 @@ def test_an_unreadable_one_costs_the_steps_since_the_one_before(
         write_content(newest, {"format": 0, "step": 6, "fingerprint": SAME})
     else:
         newest.write_bytes(content)
-    state = checkpoints.load(must_resume=False)
+    state = load(checkpoints)
     assert state is not None
     assert state["step"] == 3
     assert finding in caplog.text
@@ -83,16 +82,16 @@ def test_zeros_anywhere_in_the_newest_one_never_reach_the_training(tmp_path: Pat
     start = place * (len(content) - 256) // 19
     content[start : start + 256] = bytes(256)
     newest.write_bytes(content)
-    state = checkpoints.load(must_resume=False)
+    state = load(checkpoints)
     assert state is not None
     assert state["step"] == 3 or torch.equal(state["model"]["weight"], torch.arange(1, 2001))
 
 
 def test_without_a_checkpoint_training_starts_at_step_1(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
-        assert CheckpointDir(tmp_path / "none", SAME).load(must_resume=False) is None
+        assert load(CheckpointDir(tmp_path / "none", SAME)) is None
         assert caplog.messages == []
-        assert CheckpointDir(tmp_path / "none", SAME).load(must_resume=True) is None
+        assert load(CheckpointDir(tmp_path / "none", SAME), must_resume=True) is None
     assert caplog.messages == ["--resume: the output folder holds no unfinished training, so this one begins at step 1"]
 
 
@@ -100,7 +99,7 @@ def test_the_checkpoint_of_another_training_is_removed_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     CheckpointDir(tmp_path / "new", SAME).write(3, {})
-    assert CheckpointDir(tmp_path / "new", {**SAME, "seed": "1"}).load(must_resume=False) is None
+    assert load(CheckpointDir(tmp_path / "new", {**SAME, "seed": "1"})) is None
     assert not (tmp_path / "new").exists()
     assert caplog.messages == [
         "the output folder holds an unfinished training of step 3 with other settings (seed was 0, is 1): starting from"
@@ -111,17 +110,58 @@ def test_the_checkpoint_of_another_training_is_removed_with_a_warning(
 def test_with_resume_the_checkpoint_of_another_training_is_an_error_and_stays(tmp_path: Path):
     CheckpointDir(tmp_path, SAME).write(3, {})
     with pytest.raises(ConfigError, match=r"--resume: the unfinished training of step 3 .* is another one: seed was 0"):
-        CheckpointDir(tmp_path, {**SAME, "seed": "1"}).load(must_resume=True)
+        load(CheckpointDir(tmp_path, {**SAME, "seed": "1"}), must_resume=True)
     assert names(tmp_path) == ["step_0000003.pth"]
 
 
-def test_at_most_three_differences_are_named_and_long_values_are_shortened(caplog: pytest.LogCaptureFixture):
+def test_at_most_three_differences_are_named_and_long_values_are_shortened():
     before = {"format": 1, "step": 3, "fingerprint": dict.fromkeys("bcde", "0")}
-    assert not is_compatible(before, {**dict.fromkeys("bcd", "1"), "a": "x" * 100}, must_resume=False)
-    assert "b was 0, is 1; c was 0, is 1; d was 0, is 1 and 1 more" in caplog.text
-    caplog.clear()
-    assert not is_compatible(before, {"a": "x" * 100}, must_resume=False)
-    assert f"a was unknown, is {'x' * 57}...)" in caplog.text
+    found = difference(before, {**dict.fromkeys("bcd", "1"), "a": "x" * 100})
+    assert found == "b was 0, is 1; c was 0, is 1; d was 0, is 1 and 1 more"
+    assert difference(before, {"a": "x" * 100}) == f"a was unknown, is {'x' * 57}..."
+    assert difference(before, {"b": "0"}) == ""
+
+
+def test_all_of_this_training_are_offered_newest_first_and_none_is_left_if_none_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = tmp_path / "new"
+    CheckpointDir(folder, SAME).write(3, {})
+    CheckpointDir(folder, SAME).write(6, {})
+    write_content(folder / "step_0000009.pth", {"format": 1, "step": 9, "fingerprint": {**SAME, "seed": "1"}})
+    checkpoints = CheckpointDir(folder, SAME)
+    offered = checkpoints.newest_first(must_resume=True)
+    assert next(offered)[0] == folder / "step_0000006.pth"
+    assert f"cannot resume from {folder / 'step_0000009.pth'}: it is of a training with other settings" in caplog.text
+    assert checkpoints.last_step == 6
+    assert [path.name for path, _ in offered] == ["step_0000003.pth"]
+    assert not folder.exists()
+    assert checkpoints.last_step == 0
+
+
+def test_those_that_were_passed_over_do_not_outlive_newer_ones(tmp_path: Path):
+    """Two damaged files with the highest numbers would be the newest two for ever."""
+    for step in (50, 60):
+        (tmp_path / f"step_{step:07d}.pth").write_bytes(b"damaged")
+    checkpoints = CheckpointDir(tmp_path, SAME)
+    for step in (7, 8, 9):
+        checkpoints.write(step, {})
+    assert names(tmp_path) == ["step_0000008.pth", "step_0000009.pth"]
+
+
+def test_what_cannot_be_removed_ends_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "step_0000001.pth").mkdir()
+    checkpoints = CheckpointDir(tmp_path, SAME)
+    checkpoints.write(2, {})
+    checkpoints.write(3, {})
+    assert f"{tmp_path / 'step_0000001.pth'}: cannot be removed" in caplog.text
+    assert not checkpoints.drop_oldest(), "nothing was gained, and the caller would try for ever"
+
+
+def test_a_file_of_another_step_than_its_name_is_no_checkpoint(tmp_path: Path):
+    CheckpointDir(tmp_path, SAME).write(3, {})
+    (tmp_path / "step_0000003.pth").rename(tmp_path / "step_0000004.pth")
+    assert load(CheckpointDir(tmp_path, SAME)) is None
 
 
 def test_when_a_checkpoint_is_due(tmp_path: Path):
@@ -172,82 +212,14 @@ def test_the_fingerprint_holds_what_changes_a_result_and_nothing_else(tmp_path: 
     assert first["SOLVER.IMS_PER_BATCH"] == "4"
     free = {field.name for field in dataclasses.fields(TrainSettings) if effects_of(field).resumable}
     assert {"patience", "num_workers", "accumulate"} <= free
-    assert (free - {"engine"}).isdisjoint(first)
-    assert first["engine"] == "torch", "the one that `auto` has chosen"
+    assert (free - {"engine", "precision"}).isdisjoint(first)
+    assert (first["engine"], first["precision"]) == ("torch", "fp32"), "what `auto` has become"
     assert {"seed", "ema", "augment", "class_weights", "best_metric"} <= set(first)
     assert fingerprint(job, cfg.merged({"TEST.EVAL_PERIOD": 77}, "test"), "torch", "fp32") == first
     assert fingerprint(job, cfg.merged({"SOLVER.GAMMA": 0.7}, "test"), "torch", "fp32") != first
     assert fingerprint(job, cfg, "torch", "torch.bfloat16") != first
     job.train_json.write_text(job.train_json.read_text() + " ")
     assert fingerprint(job, cfg, "torch", "fp32") != first
-
-
-def test_a_captured_state_can_be_restored_twice():
-    """Steps after the first return must not reach into the copy: on the CPU torch continues in the given tensors."""
-    model = nn.Linear(1, 1, bias=False)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    state = TrainingState(model, {"optimizer": optimizer, "scaler": None})
-
-    def step() -> None:
-        optimizer.zero_grad()
-        model(torch.ones(1, 1)).sum().backward()
-        optimizer.step()
-
-    step()
-    captured = state.capture()
-    assert set(captured) == {"optimizer", "model", "loss_normalizer"}
-    restored = []
-    for _ in range(2):
-        state.restore(captured)
-        restored.append((model.weight.item(), optimizer.state[model.weight]["momentum_buffer"].item()))
-        step()
-    assert restored[0] == restored[1]
-    assert restored[0][1] == 1.0
-
-
-def test_copies_share_no_memory():
-    original: dict[str, Any] = {"tensor": torch.zeros(2), "list": [torch.zeros(1), (1, "a")], "none": None}
-    copy = copy_to_cpu(original)
-    original["tensor"].fill_(1)
-    original["list"][0].fill_(1)
-    assert copy["tensor"].tolist() == [0, 0]
-    assert copy["list"][0].tolist() == [0]
-    assert copy["list"][1] == [1, "a"]
-    assert copy["none"] is None
-
-
-def test_random_generators_continue_from_a_file_that_is_read_without_running_code(tmp_path: Path):
-    def draw() -> tuple[float, float, float]:
-        return float(torch.rand(1)), float(np.random.rand()), random.random()
-
-    write_content(tmp_path / "state.pth", random_state())
-    expected = draw()
-    draw()
-    set_random_state(read_content(tmp_path / "state.pth"))
-    assert draw() == expected
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"numpy": (10**9,)}, id="far behind the numbers, which numpy would read"),
-        pytest.param({"numpy": (-1,)}, id="before the numbers"),
-        pytest.param({"numpy": ("a",)}, id="text"),
-        pytest.param({"keys": torch.zeros(3, dtype=torch.int64)}, id="three numbers"),
-        pytest.param({"python": (3, (1, 2), None)}, id="two numbers of python"),
-        pytest.param({"torch": torch.zeros(4, dtype=torch.uint8)}, id="four bytes of torch"),
-    ],
-)
-def test_a_random_state_out_of_range_is_damage(tmp_path: Path, changes: dict[str, Any]):
-    """A position of a billion in numpy's state killed the process at the next random number."""
-    state = random_state()
-    keys, position, *rest = state["numpy"]
-    state["numpy"] = [changes.get("keys", keys), *changes.get("numpy", (position,)), *rest]
-    state.update({name: changes[name] for name in ("python", "torch") if name in changes})
-    sentence = r"the checkpoint of the unfinished training is damaged .*remove this folder"
-    with pytest.raises(ModelError, match=sentence), restoring(tmp_path):
-        set_random_state(state)
-    np.random.rand()
 
 
 def test_memory_that_runs_out_while_a_state_is_restored_is_no_damage(tmp_path: Path):
@@ -267,5 +239,5 @@ def test_a_file_without_step_or_fingerprint_is_no_checkpoint(
     tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
 ):
     write_content(tmp_path / "step_0000006.pth", {"format": 1, "step": 6, "fingerprint": SAME, **changes})
-    assert CheckpointDir(tmp_path, SAME).load(must_resume=False) is None
+    assert load(CheckpointDir(tmp_path, SAME)) is None
     assert "is not a checkpoint of this version" in caplog.text

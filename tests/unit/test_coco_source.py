@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,67 @@ def test_a_file_that_is_not_coco_json(tmp_path: Path, content: str):
 )
 def test_an_incomplete_annotation(tmp_path: Path, change: dict[str, Any]):
     json_file = write_coco(tmp_path, "train", [{**COCO_ANNOTATIONS[0], **change}])
-    with pytest.raises(DatasetError, match=r"train\.json: an entry is incomplete or points nowhere .*; correct the"):
+    with pytest.raises(DatasetError, match=r"train\.json: entry 1 of annotations: .*; correct it"):
         read_coco(tmp_path / "images", json_file)
+
+
+@pytest.mark.parametrize(
+    ("key", "entry", "finding"),
+    [
+        pytest.param("annotations", [1], r"expected an object, found \[1\]", id="a list for an object"),
+        pytest.param("annotations", None, "expected an object, found None", id="null for an object"),
+        pytest.param("annotations", {}, "'bbox' is missing|'category_id' is missing", id="empty object"),
+        pytest.param("annotations", {"bbox": [float("inf"), 1, 2, 3]}, r"bbox is \[inf, 1, 2, 3\]", id="Infinity"),
+        pytest.param("annotations", {"bbox": [float("nan"), 1, 2, 3]}, r"bbox is \[nan, 1, 2, 3\]", id="NaN"),
+        pytest.param("annotations", {"bbox": [10**400, 1, 2, 3]}, "bbox is ", id="more than a float holds"),
+        pytest.param("annotations", {"bbox": [1e308, 1, 1e308, 3]}, "bbox is ", id="a sum above what a float holds"),
+        pytest.param("annotations", {"bbox": [[1], 1, 2, 3]}, "bbox is ", id="a list for a number"),
+        pytest.param("annotations", {"bbox": {"x": 1}}, "bbox is ", id="an object for a list"),
+        pytest.param("annotations", {"bbox": [None] * 4}, "bbox is ", id="four times null"),
+        pytest.param("annotations", {"image_id": [7]}, "unhashable", id="a list for an id"),
+        pytest.param("images", 5, "expected an object, found 5", id="a number for an image"),
+        pytest.param("images", {"id": {}}, "unhashable", id="an object for the id of an image"),
+        pytest.param("images", {"file_name": "a.png"}, "'id' is missing", id="an image without id"),
+        pytest.param("categories", {"id": 3, "name": "\ud800"}, "cannot be the name", id="half a character"),
+        pytest.param("categories", {"id": 3, "name": "a\nb"}, "cannot be the name", id="a name of two lines"),
+        pytest.param("categories", {"id": 3, "name": "\0"}, "cannot be the name", id="nul"),
+        pytest.param("categories", {"id": 3, "name": ["cat"]}, "cannot be the name", id="a list for a name"),
+        pytest.param("categories", {"id": 3, "name": " "}, "cannot be the name", id="blank"),
+    ],
+)  # fmt: skip
+def test_an_entry_with_odd_values_is_named(tmp_path: Path, key: str, entry: Any, finding: str):
+    json_file = write_coco(tmp_path, "train")
+    content = json.loads(json_file.read_text())
+    is_change = key == "annotations" and isinstance(entry, dict) and entry
+    content[key] = [{**COCO_ANNOTATIONS[0], **entry} if is_change else entry]
+    json_file.write_text(json.dumps(content))
+    pattern = rf"^[^\n]*train\.json: entry 1 of {key}: [^\n]*({finding})[^\n]*; correct it$"
+    with pytest.raises(DatasetError, match=pattern):
+        read_coco(tmp_path / "images", json_file)
+
+
+@pytest.mark.parametrize("name", [None, 5, ["train.png"], {"a": 1}, True])
+def test_a_file_name_that_is_no_text(tmp_path: Path, name: Any):
+    json_file = write_coco(tmp_path, "train", [], images=[{"id": 7, "file_name": name}])
+    with pytest.raises(DatasetError, match=r"train\.json: file_name is .*, expected text; correct it"):
+        read_coco(tmp_path / "images", json_file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b"9" * 5000, '{"images": []}'.encode("utf-16"), b'{"a": "\xff"}', b'{"images": [' + b"[" * 5000],
+    ids=["deep", "5000 digits", "UTF-16", "other bytes", "deep list"],
+)
+def test_what_is_no_json_in_utf_8(tmp_path: Path, content: bytes):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^[^\n]*a\.json: (is no JSON in UTF-8|needs the lists)[^\n]*; give a"):
+        read_coco(tmp_path, tmp_path / "a.json")
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path):
+    json_file = write_coco(tmp_path, "train")
+    json_file.write_bytes(b"\xef\xbb\xbf" + json_file.read_bytes())
+    assert len(read_coco(tmp_path / "images", json_file)) == 1
 
 
 @pytest.mark.parametrize("image", [{"id": 7, "file_name": "gone.png"}, {"id": 7}])

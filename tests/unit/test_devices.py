@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -14,22 +14,26 @@ from typing import Any, Iterator
 import pytest
 import torch
 
-from tests.running import PROJECT_DIR, TINY_CONFIG
+from tests.running import PROJECT_DIR, TINY_CONFIG, free_port
 from ymir_detectron2.config.retinanet_config import load_config
+from ymir_detectron2.engines.arithmetic import DeviceFacts
 from ymir_detectron2.engines.devices import (
-    autocast_dtype,
+    choose_arithmetic,
     choose_device,
     configure_cuda,
+    describe_arithmetic,
     describe_device,
     loader_workers,
-    onednn_has_bf16,
+    read_facts,
 )
-from ymir_detectron2.errors import ConfigError, GpuKernelError, NoGpuError
+from ymir_detectron2.errors import GpuKernelError, NoGpuError
 from ymir_detectron2.retinanet.checkpoint import write_checkpoint
 from ymir_detectron2.retinanet.model import build_retinanet
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
-FALLBACK = "precision: bf16 needs a processor with AVX-512"
+CURRENT_GPUS: list[int] = []
+"""What torch was told, in order."""
+FALLBACK = "precision: bf16 on the CPU needs torch 2.0 or later and a processor with AVX-512"
 
 PREDICT = """
 import logging, sys
@@ -37,10 +41,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 import numpy as np
+import torch
 from ymir_detectron2.config.settings import InferSettings
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.engines.base import DetectorOptions
-from ymir_detectron2.engines.devices import onednn_has_bf16
+from ymir_detectron2.engines.devices import read_facts
 from ymir_detectron2.engines.torch_engine import TorchEngine
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
@@ -48,7 +53,18 @@ package = ModelPackage(Path(sys.argv[1]), Path(sys.argv[2]), ("a", "b"), "model_
 options = DetectorOptions(InferSettings(precision="bf16"), (), 0.0, 1, {}, ("a", "b"))
 detector = TorchEngine().load_detector(package, options)
 detections = detector.detect([np.zeros((64, 64, 3), np.uint8)])[0]
-print(onednn_has_bf16(), detector._model.dtype, len(detections) > 0)
+print(read_facts(torch.device("cpu")).has_bf16, detector._model.dtype, len(detections) > 0)
+"""
+
+
+DECIDE = """
+import torch
+from ymir_detectron2 import distributed
+from ymir_detectron2.engines.devices import choose_arithmetic
+cpu = torch.device("cpu")
+distributed.init_process_group(cpu)
+print(choose_arithmetic("bf16", cpu, "RetinaNet"))
+distributed.destroy_process_group()
 """
 
 
@@ -71,72 +87,47 @@ def set_gpus(monkeypatch: pytest.MonkeyPatch, count: int, capability: tuple[int,
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda gpu: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: "Test GPU")
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
+    monkeypatch.setattr(torch.cuda, "set_device", CURRENT_GPUS.append)
 
 
-@pytest.mark.parametrize(
-    ("precision", "device", "expected"),
-    [
-        ("fp32", CPU, None), ("auto", CPU, None), ("bf16", CPU, torch.bfloat16),
-        ("fp32", GPU, None), ("bf16", GPU, torch.bfloat16), ("fp16", GPU, torch.float16),
-    ],
-)  # fmt: skip
-def test_arithmetic_of_a_device_with_bf16(
-    precision: str, device: torch.device, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-):  # fmt: skip
-    set_bf16_support(monkeypatch, True)
-    assert autocast_dtype(precision, device) == expected
-    assert not caplog.records
-
-
-@pytest.mark.parametrize(
-    ("precision", "device", "expected"),
-    [
-        pytest.param("bf16", CPU, None, id="bf16 becomes fp32"),
-        pytest.param("auto", CPU, None, id="auto is fp32 anyhow"),
-        pytest.param("fp32", CPU, None, id="fp32 stays"),
-        pytest.param("bf16", GPU, torch.bfloat16, id="the GPU does not care about the CPU"),
-    ],
-)
-def test_arithmetic_of_a_cpu_without_bf16(
-    precision: str, device: torch.device, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-):  # fmt: skip
-    """Only a bf16 that was asked for and is not to be had is worth a warning."""
-    set_bf16_support(monkeypatch, False)
-    with caplog.at_level(logging.WARNING):
-        assert autocast_dtype(precision, device) == expected
-    sentences = [record.getMessage() for record in caplog.records]
-    assert len(sentences) == (precision == "bf16" and device == CPU)
-    for sentence in sentences:
-        assert re.match(FALLBACK + ".*; computing in fp32", sentence)
-
-
-def test_only_one_of_several_processes_warns(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    set_bf16_support(monkeypatch, False)
-    monkeypatch.setenv("RANK", "1")
-    assert autocast_dtype("bf16", CPU) is None
-    assert not caplog.records
+def test_facts_of_the_processor_are_those_that_torch_states(monkeypatch: pytest.MonkeyPatch):
+    for answer in (True, False):
+        set_bf16_support(monkeypatch, answer)
+        assert read_facts(CPU).onednn_has_bf16 is answer
+        assert read_facts(CPU).has_bf16 is answer
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert read_facts(CPU).onednn_has_bf16 is False
 
 
 @pytest.mark.parametrize("operators", [SimpleNamespace, OperatorsOfTorch110])
-def test_a_torch_that_cannot_tell_is_taken_to_have_bf16(monkeypatch: pytest.MonkeyPatch, operators: type):
+def test_a_torch_that_cannot_tell_lacks_bf16_elsewhere_too(monkeypatch: pytest.MonkeyPatch, operators: type):
     monkeypatch.setattr(torch.ops, "mkldnn", operators())
-    assert onednn_has_bf16()
+    assert read_facts(CPU) == DeviceFacts(onednn_has_bf16=False)
 
 
-def test_bf16_of_a_gpu_by_default(monkeypatch: pytest.MonkeyPatch):
-    for has_bf16, expected in ((True, torch.bfloat16), (False, None)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=has_bf16: answer)
-        assert autocast_dtype("auto", GPU) == expected
+def test_facts_of_a_gpu_are_those_of_this_one(monkeypatch: pytest.MonkeyPatch):
+    """Not those of the current one; and torch's own answer of today, True by emulation, is not asked for."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: {0: (8, 0), 1: (7, 5)}[device.index])
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    assert read_facts(GPU) == DeviceFacts((8, 0), 12)
+    assert choose_arithmetic("auto", GPU, "RetinaNet") is torch.bfloat16
+    assert choose_arithmetic("auto", torch.device("cuda", 1), "RetinaNet") is None
 
 
-def test_fp16_needs_a_gpu():
-    with pytest.raises(ConfigError, match=r"^precision: fp16 needs a GPU; use bf16, fp32 or auto on the CPU$"):
-        autocast_dtype("fp16", CPU)
+def test_what_is_not_as_asked_is_logged_by_the_first_process_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    set_bf16_support(monkeypatch, False)
+    assert choose_arithmetic("bf16", CPU, "RetinaNet") is None
+    assert choose_arithmetic("auto", CPU, "RetinaNet") is None
+    (sentence,) = caplog.messages
+    assert re.match(FALLBACK + ".*; computing in fp32", sentence)
+    monkeypatch.setenv("RANK", "1")
+    assert choose_arithmetic("bf16", CPU, "RetinaNet") is None
+    assert caplog.messages == [sentence]
 
 
-@pytest.mark.skipif(not hasattr(torch, "compile"), reason="this torch cannot tell whether the processor has bf16")
 def test_a_real_process_predicts_in_bf16_or_says_why_not(tmp_path: Path):
     """oneDNN is limited to AVX2, as on a processor without AVX-512, where its bf16 convolution raises."""
     torch.manual_seed(0)
@@ -155,6 +146,22 @@ def test_a_real_process_predicts_in_bf16_or_says_why_not(tmp_path: Path):
         assert [line.startswith(FALLBACK) for line in warnings] == [True]
 
 
+def test_processes_of_a_training_agree_on_what_all_of_them_have():
+    """As on two machines, of which the second has AVX2 only: the gradients that are averaged are all in fp32."""
+    rendezvous = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    machines = ({"RANK": "0"}, {"RANK": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"})
+    processes = [
+        subprocess.Popen([sys.executable, "-c", DECIDE], cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True,
+                         stderr=subprocess.STDOUT, env={**os.environ, **rendezvous, **machine})
+        for machine in machines
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=120)[0].splitlines() for process in processes]
+    last = "torch.bfloat16" if read_facts(CPU).has_bf16 and platform.machine() != "x86_64" else "None"
+    assert [lines[-1] for lines in outputs] == [last, last], outputs
+    if last == "None":
+        assert [any(line.startswith(FALLBACK) for line in lines) for lines in outputs] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("gpu_ids", "local_rank", "count", "expected"),
     [
@@ -170,7 +177,9 @@ def test_device_of_a_process(
     monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
     set_gpus(monkeypatch, count, (8, 0), ["sm_80"])
+    CURRENT_GPUS.clear()
     assert choose_device(gpu_ids, local_rank) == expected
+    assert ([] if expected.type == "cpu" else [expected.index]) == CURRENT_GPUS
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -213,9 +222,11 @@ def test_loader_workers(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_log_names_the_device(monkeypatch: pytest.MonkeyPatch):
-    assert describe_device(CPU) == f"CPU ({torch.get_num_threads()} threads)"
+    assert re.fullmatch(rf"CPU \([A-Z0-9_ ]+, {torch.get_num_threads()} threads\)", describe_device(CPU), re.IGNORECASE)
+    assert re.fullmatch(r"bf16 on CPU \([A-Z0-9_ ]+\)", describe_arithmetic(CPU, torch.bfloat16), re.IGNORECASE)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Test GPU")
     assert describe_device(GPU) == "GPU 0 (Test GPU)"
+    assert describe_arithmetic(torch.device("cuda", 1), None) == "fp32 on GPU (Test GPU)"
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from tests.tiny_training import (
     validation_loss,
 )
 from ymir_detectron2 import distributed
-from ymir_detectron2.errors import StoppedError
+from ymir_detectron2.errors import ConfigError, StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
 from ymir_detectron2.retinanet.checkpoint import read_content
-from ymir_detectron2.training.checkpointing import TrainingState
 from ymir_detectron2.training.nan_recovery import NanRecovery
+from ymir_detectron2.training.training_state import TrainingState
 
 TIMEOUT_S = 600
 """For what takes some 10 s on an idle machine: only processes that wait for each other for ever reach it."""
@@ -204,3 +204,15 @@ def test_a_problem_of_one_process_is_logged_once(both: list[dict[str, Any]]):
     first, second = (process["warnings"] for process in both)
     assert [line.split(";")[0] for line in first] == ["step 2: NaN"]
     assert second == []
+
+
+@pytest.mark.parametrize("place", [{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ""}, {"MASTER_PORT": "x"}, {}], ids=str)
+def test_an_environment_without_a_place_to_meet_is_one_sentence(
+    place: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", **place}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"^environment variables MASTER_ADDR and MASTER_PORT: .*; let start.py or"):
+        distributed.init_process_group(torch.device("cpu"))

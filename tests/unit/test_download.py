@@ -383,3 +383,33 @@ def plain_server() -> Iterator[int]:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+@pytest.mark.parametrize("validator", ["\u20ac", "a\x00b", "\x7f", ""])
+def test_a_validator_that_no_header_can_have_is_of_no_use(server, target, validator):
+    """The file of an interrupted download, damaged: it raised at every start."""
+    target.parent.mkdir()
+    target.with_name(PARTIAL[0]).write_bytes(BODY[:1000])
+    target.with_name(PARTIAL[1]).write_text(f"{server.address('/file.pkl')}\n{validator}", encoding="utf-8")
+    fetch(server, target, Page(BODY))
+    assert target.read_bytes() == BODY
+    assert ranges(server) == [None]
+
+
+@pytest.mark.parametrize("number", ["\xb2", "9" * 5000])
+def test_a_length_that_is_no_number_is_none(server, target, number):
+    fetch(server, target, Page(BODY, announced=-1, headers={"Content-Length": number}))
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("number", ["\xb2", "9" * 5000])
+def test_a_pause_that_is_no_number_is_not_kept(server, target, number):
+    fetch(server, target, Page(status=503, headers={"Retry-After": number}), Page(BODY))
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("place", ["https://[::1", "https://" + "a" * 100 + ".example/x", "https://host:port/"])
+def test_a_redirect_to_what_is_no_address_is_one_sentence(server, target, place):
+    with pytest.raises(NetworkError, match=r"file\.pkl: is redirected to '.*', which is no address") as failure:
+        fetch(server, target, Page(status=302, headers={"Location": place}))
+    assert "\n" not in str(failure.value)

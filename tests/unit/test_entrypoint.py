@@ -148,3 +148,13 @@ def test_the_log_goes_to_stdout_with_time_and_module(tree: Tree, capsys: pytest.
     assert len(lines) == 1
     assert lines[0].startswith("INFO     [2")
     assert lines[0].endswith("] a.module: 3 images")
+
+
+def test_names_in_the_log_do_not_steer_the_terminal(tree: Tree, capsys: pytest.CaptureFixture[str]):
+    def work(process: Process) -> None:
+        logging.getLogger("a.module").warning("%s: cannot be read", "a\x1b[2J\udcff.jpg")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger(), "handlers", [])  # pytest has set some
+        run_process(tree.env_file, work)
+    assert capsys.readouterr().out.rstrip("\n").endswith("a\\x1b[2J\\udcff.jpg: cannot be read")

@@ -18,6 +18,7 @@ from ymir_detectron2.training.gradient_accumulation import GradientAccumulator
 
 CODES = {
     errors.ExecutorError: 160004, errors.ConfigError: 300001, errors.DatasetError: 300002, errors.ImageError: 300003,
+    errors.ImageTooLargeError: 300003,
     errors.ModelError: 300004, errors.ObjectTypeError: 300005, errors.GpuKernelError: 300101,
     errors.NoGpuError: 300102, errors.OutOfMemoryError: 300103, errors.NonFiniteLossError: 300201,
     errors.NetworkError: 300301, errors.StorageError: 160004, errors.OutputInUseError: 160004,
@@ -35,12 +36,15 @@ OUT_OF_MEMORY = [
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("could not create a primitive"),
     OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ImportError("libc10.so: cannot map zero-fill pages: Cannot allocate memory"),
 ]
 OTHER_ERRORS = [
     RuntimeError("shape mismatch"),
     ValueError("shape mismatch"),
     RuntimeError("CUDA error: an illegal memory access was encountered"),
     OSError(errno.ENOSPC, "No space left on device"),
+    ImportError("libgomp.so.1: cannot allocate memory in static TLS block"),  # a limit of the loader, not of memory
 ]
 EACH = pytest.mark.parametrize(
     ("error", "expected"), [*((error, True) for error in OUT_OF_MEMORY), *((error, False) for error in OTHER_ERRORS)]
@@ -136,7 +140,23 @@ def test_a_value_of_any_size_is_shown_briefly():
     assert len(briefly(value)) < 1000
     assert len(briefly("y" * 10**6)) < 300
     assert briefly(["a", 1]) == "['a', 1]"
+    assert briefly([10**5000, -(10**9)]) == "[an integer of 16610 bits, -1000000000]"
 
 
 def test_bytes_that_are_not_text_become_escapes():
     assert printable(b"caf\xe9 \xe2\x82\xac".decode("utf-8", "surrogateescape")) == "caf\\udce9 €"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("a\x1b[2Jb", "a\\x1b[2Jb", id="clears the terminal"),
+        pytest.param("a\x9b2Jb", "a\\x9b2Jb", id="the same in one character"),
+        pytest.param("a\rb\x08c\x07", "a\\rb\\x08c\\x07", id="writes over the line"),
+        pytest.param("a\u202egpj.exe", "a\\u202egpj.exe", id="reads from right to left"),
+        pytest.param("a\u2028b\x85c", "a\\u2028b\\x85c", id="line breaks of Unicode"),
+        pytest.param("ä\t猫\nb", "ä\t猫\nb", id="text"),
+    ],
+)
+def test_text_of_others_does_not_steer_the_terminal(text: str, shown: str):
+    assert printable(text) == shown

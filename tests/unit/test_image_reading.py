@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import random
+import resource
+import struct
 import warnings
 from pathlib import Path
 from typing import Callable
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.large_images import png_chunk, write_black_png
 from ymir_detectron2.dataset.image_reading import read_image_bgr, read_image_hw
-from ymir_detectron2.errors import ImageError
+from ymir_detectron2.dataset.reading_guard import ReadingGuard, use_guard
+from ymir_detectron2.errors import ImageError, ImageTooLargeError
 
 UPRIGHT = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
 """(2, 3, 3) RGB, all values different."""
@@ -63,6 +67,37 @@ def test_exif_after_the_pixels_of_a_png_is_applied(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:8] + b"".join([*late, chunks[-1]]))
     assert read_image_hw(path) == (2, 3)
     np.testing.assert_array_equal(read_image_bgr(path), UPRIGHT[:, :, ::-1])
+
+
+def test_metadata_behind_the_pixels_does_not_have_a_large_image_decoded(tmp_path: Path):
+    """Only decoding finds it, which took gigabytes when no more than the size was asked for."""
+    path = tmp_path / "a.png"
+    write_black_png(path, 2000, 1000, behind_pixels=png_chunk(b"tEXt", b"a\0b"))
+    with use_guard(ReadingGuard(max_megapixels=1)):
+        for read in (read_image_hw, read_image_bgr):
+            with pytest.raises(ImageTooLargeError, match="2000x1000 pixels are more than max_image_megapixels: 1"):
+                read(path)
+
+
+def gif(screen_wh: tuple[int, int], frame_wh: tuple[int, int], disposal: int) -> bytes:
+    """One pixel's worth of data, whatever the sizes say."""
+    control = b"!\xf9\x04" + bytes([disposal << 2, 0, 0, 0, 0])
+    frame = b"," + struct.pack("<HHHHB", 0, 0, *frame_wh, 0) + b"\2\2D\1\0"
+    return b"GIF89a" + struct.pack("<HHBBB", *screen_wh, 0x80, 0, 0) + bytes(6) + (control + frame) * 2 + b";"
+
+
+@pytest.mark.parametrize("disposal", [0, 1, 2, 3])
+@pytest.mark.parametrize("is_frame", [True, False])
+def test_a_gif_is_refused_before_it_fills_a_frame(tmp_path: Path, disposal: int, is_frame: bool):
+    """With disposal 2 or 3, PIL allocates the frame, here 4 GB, as soon as it opens the file."""
+    sizes = [(1, 1), (65535, 65535)]
+    (tmp_path / "a.gif").write_bytes(gif(sizes[not is_frame], sizes[is_frame], disposal))
+    before_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    with use_guard(ReadingGuard(max_megapixels=1000)):
+        for read in (read_image_hw, read_image_bgr):
+            with pytest.raises(ImageTooLargeError, match="65535x65535 pixels are more"):
+                read(tmp_path / "a.gif")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before_bytes < 100_000_000
 
 
 def test_the_size_of_a_png_is_read_without_decoding_it(tmp_path: Path):

@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.running import PROJECT_DIR, TINY_CONFIG
 from ymir_detectron2.config.retinanet_config import load_config
-from ymir_detectron2.engines.devices import onednn_has_bf16
+from ymir_detectron2.engines.devices import read_facts
 from ymir_detectron2.retinanet.inference_optimizations import ContiguousGroupNorm, OneDnnConv2d, prepare_for_inference
 from ymir_detectron2.retinanet.layers import ConvNorm2d, FrozenBatchNorm2d
 from ymir_detectron2.retinanet.model import RetinaNet, build_retinanet
@@ -20,7 +20,8 @@ from ymir_detectron2.retinanet.model import RetinaNet, build_retinanet
 R18_CONFIG = PROJECT_DIR / "configs" / "CPU" / "retinanet_R_18_FPN_small.yaml"
 NUM_CLASSES = 3
 
-needs_bf16 = pytest.mark.skipif(not onednn_has_bf16(), reason="oneDNN has no bf16 on this processor")
+HAS_BF16 = read_facts(torch.device("cpu")).has_bf16
+needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="oneDNN has no bf16 on this processor")
 
 
 @pytest.fixture

@@ -321,6 +321,24 @@ def test_a_second_signal_kills_a_step_that_does_not_end(tmp_path: Path, task: Ta
     assert (tmp_path / "r").read_text() == ""
 
 
+def test_after_a_kill_monitor_txt_has_the_sentence_of_the_last_line(tmp_path: Path, task: Task, stop: StopSignal):
+    """Not that of a process whose report has not arrived, because the launcher was killed before it passed it on."""
+    writes = f"""
+sys.path.insert(0, {str(PROJECT_DIR)!r})
+from ymir_detectron2.contract.monitor import Monitor
+Monitor(Path({str(task.monitor)!r}), 't').fail(160004, 'stopped, says a process')
+result.touch()
+time.sleep(600)"""
+    step = step_that_runs(tmp_path, SAVES.format(waits=writes, status=1))
+    for condition in ((tmp_path / "started").exists, (tmp_path / "r").exists):
+        signal_when(condition)
+    monitor = Monitor(task.monitor, task.task_id)
+    monitor.report(0.3)
+    with pytest.raises(StoppedError) as error:
+        run_step(step, ENV_FILE, stop, monitor=monitor)
+    assert read_monitor(task.monitor) == (0.3, 160004, str(error.value))
+
+
 def test_no_step_begins_after_a_stop(task: Task, stop: StopSignal):
     os.kill(os.getpid(), signal.SIGTERM)
     step = plan(changed(task, run_infer=True))[0]
@@ -349,3 +367,13 @@ def test_the_error_of_an_exit_status(script: str, status: int, code: int, words:
 )
 def test_what_is_kept_of_an_interrupted_step(script: str, kept: str):
     assert f"finished {kept} are kept" in resume_hint(script)
+
+
+def test_what_a_cluster_sets_for_other_launchers_reaches_no_process(task: Task, monkeypatch: pytest.MonkeyPatch):
+    """RANK=1 of a Kubernetes job made the one process of a task wait for a first one."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("YMIR_WEIGHTS_DIR", "/own")
+    environment = _environment(plan(changed(task, run_infer=True))[0])
+    assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} & set(environment)
+    assert environment["YMIR_WEIGHTS_DIR"] == "/own"

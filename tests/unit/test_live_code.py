@@ -153,3 +153,11 @@ def test_a_package_without_version_or_start_is_no_checkout(tmp_path, app):
     (package / "__init__.py").write_text("raise SystemExit('the code of a checkout is read, not run')\n")
     with pytest.raises(ConfigError, match="without a version"):
         check_checkout(tmp_path / "other")
+
+
+def test_a_version_over_two_lines_is_none(tmp_path):
+    (tmp_path / "ymir_detectron2").mkdir()
+    (tmp_path / "start.py").touch()
+    (tmp_path / "ymir_detectron2" / "__init__.py").write_text('__version__ = "9.9.\n1"\n')
+    with pytest.raises(ConfigError, match="without a version"):
+        check_checkout(tmp_path)

@@ -120,3 +120,45 @@ def test_a_scaler_that_finds_no_scale_is_a_failure_like_any_other(tmp_path: Path
         assert not caplog.messages
         trainer.train_step(3)
     assert "step 3: the norm of the gradient is" in caplog.text
+
+
+@has_cpu_scaler
+@pytest.mark.parametrize("before", [torch.float16, None])
+def test_a_training_goes_on_in_another_arithmetic(tmp_path: Path, before: torch.dtype | None):
+    """From fp16 with its loss scaler, as on a GPU, to fp32 without one, as on a CPU; and back."""
+    data, after = draw_set(tmp_path), None if before is torch.float16 else torch.float16
+    model = build(ONE_IMAGE)
+    first = trainer_of(model, ONE_IMAGE, data, autocast_dtype=before)
+    first.train_step(1)
+    state = first.state()
+    assert ("scaler" in state["state"]) == (before is torch.float16)
+    other = build(ONE_IMAGE, seed=1)
+    resumed = trainer_of(other, ONE_IMAGE, data, autocast_dtype=after)
+    resumed.restore(state, 1)
+    assert all(torch.equal(value, weights_of(model)[name]) for name, value in other.state_dict().items())
+    assert math.isfinite(resumed.train_step(2).gradient_norm)
+    assert ("scaler" in resumed.state()["state"]) == (after is torch.float16)
+
+
+@has_cpu_scaler
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_statistics_and_losses_stay_in_single_precision(tmp_path: Path, dtype: torch.dtype):
+    """Autocast changes what the network computes in, and nothing that is kept or summed."""
+    cfg = ONE_IMAGE.merged({"MODEL.RESNETS.NORM": "BN"}, "test")
+    model = build(cfg)
+    trainer = trainer_of(model, cfg, draw_set(tmp_path), autocast_dtype=dtype)
+    seen: dict[str, set[torch.dtype]] = {"logits": set(), "losses": set()}
+    loss_sums = model.loss_sums
+
+    def watch(dense, *ground_truth):
+        sums, count = loss_sums(dense, *ground_truth)
+        seen["logits"].update(level.dtype for level in dense.logits)
+        seen["losses"].update(value.dtype for value in sums.values())
+        return sums, count
+
+    model.loss_sums = watch
+    trainer.train_step(1)
+    assert seen == {"logits": {dtype}, "losses": {torch.float32}}
+    state = trainer.state()["state"]
+    kept = [*state["model"].values(), *(one["momentum_buffer"] for one in state["optimizer"]["state"].values())]
+    assert {value.dtype for value in kept if value.is_floating_point()} == {torch.float32}

@@ -100,3 +100,27 @@ monitor.fail(160004, "stopped")
     assert platform_read_monitor(done.stdout).percent == 0.5
     assert state(path) == (0.5, 160004, "stopped")
     assert [file.name for file in tmp_path.iterdir()] == ["monitor.txt"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "t\t1.0\tnan\t2", "t\t1.0\tinf\t2", "t\t1.0\t7.5\t2", "t\t1.0\t-3\t2", "t\tinf\t0.5\t2\t300001\tx",
+        "t\t1.0\t0.5\t3\t300001\tx", "t\t1.0\t0.5\t\t2\t300001\tx", f"t\t1.0\t0.5\t2\t{2**31}\tx",
+        "\t1.0\t0.5\t2\t7\tx",
+    ],
+)
+def test_a_line_that_the_platform_would_refuse_is_not_taken_over(tmp_path: Path, line: str):
+    """Its progress was written again beside the error code, and one with a code was left as it was."""
+    path = tmp_path / "monitor.txt"
+    path.write_text(line + "\n")
+    assert read_monitor(path) is None
+    Monitor(path, "t1").fail(300002, "empty")
+    assert state(path) == (0.0, 300002, "empty")
+
+
+def test_a_pipe_in_its_place_keeps_nobody_waiting(tmp_path: Path):
+    os.mkfifo(tmp_path / "monitor.txt")
+    assert read_monitor(tmp_path / "monitor.txt") is None
+    Monitor(tmp_path / "monitor.txt", "t1").fail(300002, "empty")
+    assert state(tmp_path / "monitor.txt") == (0.0, 300002, "empty")

@@ -11,8 +11,8 @@ from torch import nn
 
 from tests.tiny_training import build, config, draw_set, trainer_of
 from ymir_detectron2.errors import NonFiniteLossError
-from ymir_detectron2.training.checkpointing import TrainingState
 from ymir_detectron2.training.nan_recovery import NanRecovery
+from ymir_detectron2.training.training_state import TrainingState
 
 CFG = config(TEST__EVAL_PERIOD=1, SOLVER__IMS_PER_BATCH=1)
 

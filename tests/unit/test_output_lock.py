@@ -147,3 +147,11 @@ def test_a_read_only_folder(tmp_path: Path):
     tmp_path.chmod(0o755)
     assert "cannot be locked ([Errno 13] Permission denied" in output
     assert output.splitlines()[-1] == "on"
+
+
+def test_what_the_file_of_a_lock_holds_stays_on_one_line(tmp_path: Path, holder):
+    del holder  # has the lock
+    (tmp_path / ".lock-0").write_bytes(b"\xff a\nb\tc")
+    with pytest.raises(OutputInUseError) as failure, OutputLock(tmp_path):
+        pass
+    assert "(\ufffd a b c)" in str(failure.value)

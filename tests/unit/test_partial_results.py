@@ -271,3 +271,34 @@ def test_a_fifo_among_the_results_is_left_out(tmp_path: Path):
     results.add(0, "first")
     os.mkfifo(tmp_path / "mining-1" / "0009-a-b.tsv")
     assert list(PartialResults(tmp_path / "mining-1").in_order()) == [(0, "first")]
+
+
+def checked(content: bytes) -> bytes:
+    return content + b"\t%08x\n" % zlib.crc32(content)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"\t00000000\n", checked(b""), checked(b"x\t[]"), checked(b"3"), checked(b"3\t["), checked(b"-3\t[]"),
+        checked(b"3\t" + b"[" * 100_000), checked(b"9" * 5000 + b"\t[]"), checked(b"3!\t[]"), checked(b"1\t[]"),
+        checked(b"3\t[\xff]"),
+    ],
+    ids=["none", "empty", "no number", "no results", "cut", "negative", "deep", "digits", "mark", "order", "bytes"],
+)  # fmt: skip
+def test_a_line_that_is_none_is_passed_over_whatever_its_checksum(folder: Path, damaged: bytes):
+    folder.mkdir(parents=True)
+    (folder / "0000-aa-bb.tsv").write_bytes(line(1, "a") + line(2, "b") + damaged + line(4, "c"))
+    results = PartialResults(folder)
+    assert results.done() == {1, 2, 4}
+    assert list(results.in_order()) == [(1, "a"), (2, "b"), (4, "c")]
+    assert [block for lines in results.lines() for block, _ in lines] == [1, 2, 4]
+
+
+def test_what_cannot_be_of_this_task_is_done_again(folder: Path):
+    folder.mkdir(parents=True)
+    (folder / "0000-aa-bb.tsv").write_bytes(line(0, "a") + line(1, 5) + line(2, "b"))
+    results = PartialResults(folder, accepts=lambda block, payload: block < 2 and type(payload) is str)
+    assert results.done() == {0}
+    results.add(1, "c")
+    assert list(results.in_order()) == [(0, "a"), (1, "c")]

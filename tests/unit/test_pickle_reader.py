@@ -13,7 +13,7 @@ import pytest
 
 from fuzz import pickle_opcodes as op
 from ymir_detectron2.retinanet.pickle_arguments import MalformedPickleError, RefusedContentError
-from ymir_detectron2.retinanet.pickle_reader import MAX_OPCODES, Builder, PickleReader, Unbuilt
+from ymir_detectron2.retinanet.pickle_reader import MAX_CALLS, MAX_OPCODES, Builder, PickleReader, Unbuilt
 
 
 class Label(Unbuilt):
@@ -181,6 +181,42 @@ def test_a_key_of_a_million_levels_is_never_hashed():
 def test_the_number_of_opcodes_is_limited():
     with pytest.raises(MalformedPickleError, match=f"more than {MAX_OPCODES} opcodes"):
         read(pickle.EMPTY_SET * (MAX_OPCODES + 1))
+
+
+def called_again_and_again(*arguments: bytes, count: int, state: bytes = b"") -> bytes:
+    """A pickle of calls of Label with the same arguments, which the memo holds."""
+    function, given = pickle.BINPUT + b"\0", op.tuple_of(*arguments) + pickle.BINPUT + b"\1"
+    state = state and state + pickle.BINPUT + b"\2"
+    call = pickle.BINGET + b"\0" + pickle.BINGET + b"\1" + pickle.REDUCE
+    calls = (call + (state and pickle.BINGET + b"\2" + pickle.BUILD)) * count
+    return op.program(op.name("here", "new") + function + given + state + pickle.MARK + calls + pickle.LIST)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(called_again_and_again(op.data(b"x" * 100_000), count=100), id="bytes"),
+        pytest.param(called_again_and_again(op.text("x" * 100_000), count=100), id="text"),
+        pytest.param(called_again_and_again(pickle.MARK + op.NONE * 100_000 + pickle.LIST, count=30), id="a list"),
+        pytest.param(
+            called_again_and_again(
+                pickle.EMPTY_DICT + pickle.MARK
+                + b"".join(op.number(number) + op.NONE for number in range(100_000)) + pickle.SETITEMS,
+                count=30,
+            ),
+            id="a dictionary",
+        ),
+        pytest.param(
+            called_again_and_again(count=100, state=op.tuple_of(op.data(b"x" * 100_000))), id="the state of an object"
+        ),
+        pytest.param(called_again_and_again(count=MAX_CALLS + 1), id="nothing"),
+    ],
+)  # fmt: skip
+def test_functions_are_not_given_the_same_data_again_and_again(content: bytes):
+    """Each call may copy what it is given: a file of a megabyte would take any amount of memory."""
+    names = {("here", "new"): Builder(lambda *arguments: Label())}
+    with pytest.raises(MalformedPickleError, match="more calls, or of more data, than any weight file needs"):
+        PickleReader(io.BytesIO(content), len(content), names).load()
 
 
 def test_nothing_behind_the_pickle_is_read(tmp_path: Path):

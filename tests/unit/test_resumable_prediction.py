@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,24 @@ def test_only_the_main_process_reports(tree: Tree):
     with PredictionProgress(run, "inferred", 10, 0) as progress:
         progress.update(5)
     assert not run.task.monitor.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda rows: rows[:-1], lambda rows: [*rows, rows[0]], lambda rows: {}, lambda rows: [5, *rows[1:]],
+        lambda rows: [{}, *rows[1:]], lambda rows: [{"boxes": 5}, *rows[1:]], lambda rows: [{"error": 5}, *rows[1:]],
+        lambda rows: [{"boxes": [[1, 2, 3, 4, "red"]]}, *rows[1:]],
+        lambda rows: [{"boxes": [[1, 2, 3, 4.5, "red", 0.5]]}, *rows[1:]],
+    ],
+    ids=["too few", "too many", "no list", "no row", "empty row", "boxes", "error", "no score", "no pixel"],
+)  # fmt: skip
+def test_a_block_with_other_rows_than_this_task_writes_is_predicted_again(tree: Tree, damage: Any):
+    """Rows that are missing would give those of the next images to these."""
+    expected = rows_of(predict(tree))
+    (file,) = partial_files(tree)
+    lines = file.read_bytes().splitlines(keepends=True)
+    rows = json.loads(lines[1].split(b"\t")[1])
+    content = b"1\t" + json.dumps(damage(rows)).encode()
+    file.write_bytes(lines[0] + content + b"\t%08x\n" % zlib.crc32(content) + lines[2])
+    assert rows_of(predict(tree)) == expected

@@ -11,9 +11,10 @@ import torch
 
 from tests.tiny_training import build, config, draw_set, nothing_detected, run_training, validation_loss
 from ymir_detectron2.dataset.coco_json import CocoDataset
-from ymir_detectron2.errors import ModelError, StoppedError
+from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
 from ymir_detectron2.retinanet.checkpoint import read_checkpoint, read_content, write_content
+from ymir_detectron2.training.job import StageWeights
 
 CFG = config(SOLVER__MAX_ITER=4, SOLVER__IMS_PER_BATCH=1, TEST__EVAL_PERIOD=2, SOLVER__CHECKPOINT_PERIOD=0)
 
@@ -51,17 +52,37 @@ def test_a_resumed_training_has_losses_and_weights_of_an_uninterrupted_one(
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
 
 
-def test_a_checkpoint_that_bears_the_name_of_this_training_but_not_its_state_is_one_sentence(
-    tmp_path: Path, data: CocoDataset
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_damaged_states_give_way_to_the_one_before_or_to_a_new_start(
+    tmp_path: Path, data: CocoDataset, how_many: int, caplog: pytest.LogCaptureFixture
 ):
+    """Each has the name of this training, and an optimizer of another one, which is met when half is restored."""
+    (tmp_path / "whole").mkdir()
+    whole = run_training(tmp_path / "whole", data, CFG)
     with pytest.raises(StoppedError):
         run_training(tmp_path, data, CFG, stop_after=3)
-    newest = tmp_path / "resume" / "step_0000003.pth"
-    content = read_content(newest)
-    content["trainer"]["state"]["optimizer"] = {"state": 7}
-    write_content(newest, content)
-    with pytest.raises(ModelError, match=r"resume: the checkpoint of the unfinished training is damaged \(KeyError\)"):
-        run_training(tmp_path, data, CFG)
+    newest_first = [tmp_path / "resume" / f"step_{step:07d}.pth" for step in (3, 2)]
+    for path in newest_first[:how_many]:
+        content = read_content(path)
+        content["trainer"]["state"]["optimizer"]["state"] = {0: {"momentum_buffer": torch.zeros(3)}}
+        write_content(path, content)
+    with caplog.at_level(logging.INFO):
+        stages = run_training(tmp_path, data, CFG)
+    for path in newest_first[:how_many]:
+        assert f"cannot resume from {path}: is damaged (ValueError: 'momentum_buffer does not fit" in caplog.text
+    assert ("resuming from step 2 of 4" in caplog.text) == (how_many == 1)
+    assert stages[-1].training_losses == whole[-1].training_losses
+    expected = read_checkpoint(tmp_path / "whole" / "iter_0000004.pth").state_dict
+    weights = read_checkpoint(tmp_path / "iter_0000004.pth").state_dict
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+def test_a_training_at_its_end_whose_stages_are_lost_makes_one(tmp_path: Path, data: CocoDataset):
+    """As with a damaged stages.json: its summary needs a stage, and every further start would need one too."""
+    run_training(tmp_path, data, CFG)
+    (last,) = run_training(tmp_path, data, CFG)
+    assert last.name == "iter_0000004"
+    assert last.evaluation is not None
 
 
 def test_a_stop_request_saves_the_steps_since_the_last_stage(tmp_path: Path, data: CocoDataset):
@@ -94,6 +115,24 @@ def test_a_failure_saves_weights_only_if_there_is_no_stage(tmp_path: Path, data:
     with pytest.raises(RuntimeError, match="broken"):
         run_training(tmp_path, data, CFG, evaluate=fail_with_a_stage)
     assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_0000002.pth"]
+
+
+@pytest.mark.parametrize("error", [StoppedError("stopped"), RuntimeError("DataLoader worker is killed by signal")])
+def test_an_end_while_an_evaluated_stage_is_plotted_leaves_that_stage(
+    tmp_path: Path, data: CocoDataset, error: Exception
+):
+    """Weights without an evaluation would take its place, with a mAP of 0."""
+
+    def fail(stage: StageWeights) -> None:
+        raise error
+
+    stages: list[StageWeights] = []
+    with pytest.raises(type(error)):
+        run_training(tmp_path, data, CFG, plot=fail, stages=stages)
+    assert [(stage.name, stage.evaluation is not None) for stage in stages] == [("iter_0000002", True)]
+    is_stop = isinstance(error, StoppedError)
+    assert [path.name for path in (tmp_path / "resume").glob("*.pth")] == ["step_0000002.pth"] * is_stop
+    assert [stage.name for stage in run_training(tmp_path, data, CFG)] == ["iter_0000002", "iter_0000004"]
 
 
 def test_early_stopping_ends_the_training(tmp_path: Path, data: CocoDataset, caplog: pytest.LogCaptureFixture):

@@ -86,3 +86,27 @@ def test_after_a_signal_a_foreign_error_is_its_consequence(tree: Tree, function:
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith(last_line)
     assert read_monitor((tree.out_dir / "monitor.txt").read_text()).percent == 0.5
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RANK": ""}, ("environment variables RANK='' and WORLD_SIZE='1'", "remove both")),
+        ({"RANK": "x"}, ("environment variables RANK='x' and WORLD_SIZE='1'", "remove both")),
+        ({"RANK": "1"}, ("environment variables RANK='1' and WORLD_SIZE='1'", "remove both")),
+        ({"WORLD_SIZE": "0"}, ("RANK='0' and WORLD_SIZE='0'",)),
+        ({"LOCAL_RANK": "-1"}, ("LOCAL_RANK='-1' and LOCAL_WORLD_SIZE='1'",)),
+        ({"LOCAL_WORLD_SIZE": "9" * 5000}, ("LOCAL_RANK='0' and LOCAL_WORLD_SIZE='999",)),
+        ({"YMIR_START": "../a"}, ("environment variable YMIR_START='../a'", "remove it")),
+    ],
+    ids=str,
+)
+def test_an_environment_that_no_launcher_makes_is_one_sentence(tree: Tree, environment: dict, words: tuple[str, ...]):
+    done = run_with(tree, **environment)
+    assert done.returncode == 1
+    last_line = done.stdout.strip().splitlines()[-1]
+    assert last_line.startswith("ERROR 300001: environment variable"), done.stdout + done.stderr
+    assert all(word in last_line for word in words)
+    assert len(last_line) < 600
+    assert "Traceback" not in done.stdout + done.stderr
+    assert read_monitor((tree.out_dir / "monitor.txt").read_text()).state_code == 300001

@@ -165,7 +165,8 @@ def names_where(settings_class: type, condition: Any) -> set[str]:
 def test_settings_with_which_a_training_may_be_resumed():
     assert names_where(TrainSettings, lambda effects: effects.resumable) == {
         "accumulate", "args_options", "batch_size", "config_file", "engine", "eval_period", "export", "export_opset",
-        "export_size", "image_size", "learning_rate", "max_epochs", "max_iter", "num_workers", "patience",
+        "export_size", "image_size", "learning_rate", "max_epochs", "max_image_megapixels", "max_iter",
+        "num_workers", "patience", "precision",
     }  # fmt: skip
 
 

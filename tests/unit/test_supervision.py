@@ -172,3 +172,15 @@ print(os.WEXITSTATUS(os.waitpid(pids[0], 0)[1]))
 """
     with ReportPipe() as pipe:
         assert report_from_child(pipe, code) == "7"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"hello", b"[1]", b"[1, 2, 3]", b'["x", "y"]', b"[true, 'x']", b"5", b"null", b"\xff", b"[" * 50_000, b'[300, "x'],
+)
+def test_what_is_no_report_is_passed_over(line: bytes):
+    """Standard input is what a program may write to that finds it open, and what it writes may lack its end."""
+    with ReportPipe() as pipe:
+        os.write(pipe.write_fd, line)
+        report_from_child(pipe, "report_to_supervisor(FailureReport(300002, 'the reason'))")
+        assert pipe.read() == [FailureReport(300002, "the reason")]

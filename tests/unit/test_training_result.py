@@ -103,6 +103,23 @@ def test_a_restarted_process_restores_the_list_and_writes_it_at_once(tmp_path: P
     assert names(tmp_path) == ["iter_1", "iter_2"]
 
 
+def test_what_a_killed_process_could_not_remove_is_removed_at_the_restart(tmp_path: Path):
+    """Or what a power cut has brought back. A name that is listed again meanwhile is another file."""
+    first = result_in(tmp_path)
+    dropped, kept = (stage_with_config(tmp_path, step, 0.1, measured=step > 1) for step in (1, 2))
+    first.add(dropped)
+    first.add(kept)
+    stage_with_config(tmp_path, 1, 0.1)
+    (tmp_path / "of another program.pth").touch()
+    assert result_in(tmp_path).restore()
+    assert names(tmp_path) == [kept.name]
+    assert not (tmp_path / dropped.files[0]).exists()
+    assert not (tmp_path / dropped.name).exists()
+    assert (tmp_path / kept.files[0]).exists()
+    assert (tmp_path / "config.yaml").exists()
+    assert (tmp_path / "of another program.pth").exists()
+
+
 def test_a_stage_whose_file_is_gone_is_not_offered_again(tmp_path: Path):
     first = result_in(tmp_path)
     first.add(stage(tmp_path, 1, 0.4))
@@ -226,3 +243,71 @@ def test_a_list_with_names_from_elsewhere_is_damaged(
     assert "earlier stages are not offered any more" in caplog.text
     add_stage(result, models, 2, 0.5)
     assert sorted(path.name for path in outside.iterdir()) == ["a.pth", "b.pth"]
+
+
+def test_a_list_that_drops_what_is_elsewhere_removes_nothing(tmp_path: Path):
+    models, record = tmp_path / "models", tmp_path / "stages.json"
+    result = TrainingResult(models, models / "result.yaml", writes_stages=True, record=record)
+    models.mkdir()
+    add_stage(result, models, 2, 0.5)
+    listed = json.loads(record.read_text())
+    (tmp_path / "outside").mkdir()
+    for name in ("../outside", "."):
+        record.write_text(json.dumps({**listed, "dropped": [name]}))
+        assert not TrainingResult(models, models / "result.yaml", writes_stages=True, record=record).restore()
+        assert (tmp_path / "outside").is_dir()
+        assert (models / "result.yaml").is_file()
+
+
+SOUND: dict[str, Any] = {
+    "name": "iter_1", "files": ["1.pth"], "map50": 0.5, "metrics": {"mAR": 0.5, "tp": 3}, "timestamp_s": 7,
+    "score": -1.0, "measured": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": 5}, {"name": "a b"}, {"files": "1.pth"}, {"files": [1]}, {"map50": "x"}, {"map50": 10**400},
+        {"map50": True}, {"metrics": [1]}, {"metrics": {"mAR": "x"}}, {"timestamp_s": "x"}, {"timestamp_s": -1},
+        {"score": None}, {"measured": "yes"}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_entry_of_the_record_costs_the_earlier_stages_and_nothing_else(
+    tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+):
+    result = result_in(tmp_path)
+    result.add(stage(tmp_path, 1, 0.5))
+    record = tmp_path / "unfinished" / "stages.json"
+    record.write_text(json.dumps({"stages": [SOUND], "attachments": {}}))
+    assert result_in(tmp_path).restore()
+    record.write_text(json.dumps({"stages": [{**SOUND, **changes}], "attachments": {}}))
+    again = result_in(tmp_path)
+    assert not again.restore()
+    assert f"{record}: cannot be read" in caplog.text
+    again.add(stage(tmp_path, 2, 0.4))
+    assert names(tmp_path) == ["iter_2"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[" * 100_000, "[]", "5", '{"stages": [], "attachments": []}', '{"stages": [5], "attachments": {}}'],
+    ids=["empty", "deep", "list", "number", "list of attachments", "numbers for stages"],
+)  # fmt: skip
+def test_a_record_that_is_none_is_a_warning(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture):
+    record = tmp_path / "unfinished" / "stages.json"
+    record.parent.mkdir()
+    record.write_text(text)
+    assert not result_in(tmp_path).restore()
+    (message,) = caplog.messages
+    assert message.startswith(f"{record}: cannot be read")
+    assert len(message.splitlines()) == 1
+
+
+def test_the_training_is_told_whether_a_stage_is_left(tmp_path: Path):
+    first = result_in(tmp_path)
+    assert not first.restore(), "there is no record yet"
+    first.add(stage(tmp_path, 1, 0.5))
+    assert result_in(tmp_path).restore()
+    (tmp_path / "1.pth").unlink()
+    assert not result_in(tmp_path).restore()

@@ -35,7 +35,9 @@ def test_the_block_has_the_resolved_config_and_both_sets(tmp_path: Path, caplog:
         assert setup.cfg["MODEL.RETINANET.NUM_CLASSES"] == len(CLASSES)
         assert len(setup.train_set) == len(setup.val_set) == 50
     assert "4 steps of 2 images; learning rate 0.01" in caplog.messages
-    assert any(line.startswith("training on CPU (") and "fp32, process 1 of 1" in line for line in caplog.messages)
+    assert any(
+        line.startswith("computing in fp32 on CPU (") and line.endswith("process 1 of 1") for line in caplog.messages
+    )
     assert any(line.startswith("resolved configuration:\n") for line in caplog.messages)
 
 
@@ -84,10 +86,15 @@ def test_keys_without_effect_are_warned_of(tmp_path: Path, caplog: pytest.LogCap
     ]  # fmt: skip
 
 
-def test_a_precision_that_the_device_does_not_have_is_one_sentence(tmp_path: Path):
-    job = tiny_job(tmp_path, {"precision": "fp16"})
-    with pytest.raises(ConfigError, match="fp16 needs a GPU"), training_setup(job, load_config, unchanged):
-        raise AssertionError("nothing to train")
+@pytest.mark.parametrize("overrides", [{}, {"SOLVER__AMP__ENABLED": "True"}])
+def test_a_precision_that_the_device_does_not_have_becomes_fp32_with_one_warning(
+    tmp_path: Path, overrides: dict[str, str], caplog: pytest.LogCaptureFixture
+):
+    """Also where args_options repeat in detectron2's words what the form asks for."""
+    job = tiny_job(tmp_path, {"precision": "fp16"}, **overrides)
+    with training_setup(job, load_config, unchanged) as setup:
+        assert (setup.precision, setup.cfg["SOLVER.AMP.ENABLED"]) == ("fp32", False)
+    assert caplog.messages.count("precision: fp16 needs a GPU; computing in fp32") == 1
 
 
 def test_initial_weights_are_loaded_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture):

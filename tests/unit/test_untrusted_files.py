@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ymir_detectron2.untrusted_files import is_within, open_regular, path_below, read_lines
+from ymir_detectron2.untrusted_files import (
+    is_file,
+    is_path,
+    is_within,
+    open_own,
+    open_regular,
+    path_below,
+    read_lines,
+    read_regular,
+)
 
 
 def test_a_regular_file_is_opened_also_through_a_link(tmp_path: Path):
@@ -58,6 +67,29 @@ def test_lines_of_a_file_keep_names_in_any_encoding(tmp_path: Path):
     assert list(map(os.fsencode, read_lines(tmp_path / "a"))) == [b"caf\xe9.jpg", b"b.jpg"]
 
 
+@pytest.mark.parametrize("mode", ["ab", "r+b", "wb"])
+@pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
+def test_own_files_are_never_written_through_what_others_put_there(tmp_path: Path, kind: str, mode: str):
+    path, precious = tmp_path / "own", tmp_path / "precious"
+    precious.write_text("precious")
+    if kind == "link":
+        path.symlink_to(precious)
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(OSError), open(path, mode, buffering=0, opener=open_own):  # noqa: PT011 - ELOOP, ENXIO and others
+        pass
+    assert precious.read_text() == "precious"
+
+
+def test_an_own_file_is_made_for_everybody_as_open_does(tmp_path: Path):
+    with open(tmp_path / "own", "ab", opener=open_own) as file:
+        file.write(b"content")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "own").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a file, a link that stays in it, links that lead out, and a circle."""
@@ -99,3 +131,29 @@ def test_the_folder_itself_may_be_a_link(folder: Path):
     assert is_within(folder / "inner", link)
     assert not is_within(link / "outer", link)
     assert not is_within(folder.parent / "folder-2" / "a", folder)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 300, "x/" * 3000])
+def test_a_name_that_no_file_can_have_is_an_error_of_the_system(name: str):
+    with pytest.raises(OSError, match=r"Not a file name|File name too long"):
+        open_regular(Path(name))
+    assert not is_file(Path(name))
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_regular(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="Larger than 4 bytes"):
+        read_regular(tmp_path / "a", 4)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("/in/a b.jpg", True), ("猫/\u3000.jpg", True), ("a\udcff.jpg", True), ("a\tb", True), ("x" * 4096, True),
+        ("", False), ("a\n", False), ("\x85", False), ("a\u2028b", False), ("a\0", False), ("x" * 4097, False),
+        (5, False), (None, False), (["a"], False),
+    ],
+)  # fmt: skip
+def test_what_can_be_a_path(value: object, expected: bool):
+    assert is_path(value) is expected

@@ -45,3 +45,14 @@ def test_the_revision_of_a_checkout(tmp_path: Path, files: dict[str, str], expec
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert _git_revision(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("HEAD", b"\xff\xfe"), ("HEAD", b"ref: a\0b"), ("packed-refs", b"\xff"), ("refs/heads/main", b"\xff")],
+)
+def test_a_damaged_checkout_has_no_revision(tmp_path: Path, name: str, content: bytes):
+    (tmp_path / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    assert _git_revision(tmp_path) == ""

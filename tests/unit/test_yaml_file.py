@@ -135,3 +135,10 @@ def test_text_is_read_like_a_file():
     assert parse_yaml("[1, x]") == [1, "x"]
     with pytest.raises(NotYamlError, match="more than 100000 values"):
         parse_yaml(bomb("[x]", LIST, 9))
+
+
+@pytest.mark.parametrize("text", ['"\\0"', '["\\ud800"]', '{"\\udfff": 1}', '"\\ud83d\\ude00"'])
+def test_an_escape_for_what_is_no_character_is_refused(text: str):
+    with pytest.raises(NotYamlError, match="an escape that stands for no character"):
+        parse_yaml(text)
+    assert parse_yaml('"\\U0001F600"') == "\U0001F600"

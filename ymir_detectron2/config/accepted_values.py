@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, Iterator, Mapping, Sequence
 
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
 from .settings import Limit
 
 BOX_LOSSES = ("smooth_l1", "giou", "diou", "ciou")
@@ -67,26 +67,36 @@ def _numbers(value: Any) -> Iterator[float]:
         yield value
 
 
+_GN_GROUPS = 32
 _ABOVE_0 = Limit("above 0", lambda number: number > 0)
 _FROM_0 = Limit("at least 0", lambda number: number >= 0)
 _FROM_1 = Limit("at least 1", lambda number: number >= 1)
+# more than any machine can compute, and far less than where torch's sizes overflow
+_CHANNELS = Limit("from 1 to 65536", lambda number: 1 <= number <= 65536)
+_LAYERS = Limit("from 0 to 100", lambda number: 0 <= number <= 100)
+_LONGEST_EDGE = Limit("from 1 to 1000000", lambda number: 1 <= number <= 1_000_000)  # 99999 means no limit
+_EDGE = Limit("from 1 to 32768", lambda number: 1 <= number <= 32768)
+_EDGE_OR_0 = Limit("from 0 to 32768", lambda number: 0 <= number <= 32768)  # 0: images are not resized
+_BATCH = Limit("from 1 to 65536", lambda number: 1 <= number <= 65536)
+_ANCHOR = Limit("above 0 and at most 1e6", lambda number: 0 < number <= 1e6)
+_RATIO = Limit("from 1e-6 to 1e6", lambda number: 1e-6 <= number <= 1e6)
 _SHARE = Limit("between 0 and 1", lambda number: 0 <= number <= 1)
 _STEPS = Limit("steps from 1 on", lambda steps: all(step >= 1 for step in steps))
 
 _PREDICTION_LIMITS: Mapping[str, Limit] = {
-    "INPUT.MIN_SIZE_TEST": _FROM_0,  # 0: images are not resized
-    "INPUT.MAX_SIZE_TEST": _FROM_1,
+    "INPUT.MIN_SIZE_TEST": _EDGE_OR_0,
+    "INPUT.MAX_SIZE_TEST": _LONGEST_EDGE,
     "MODEL.PIXEL_MEAN": _each(Limit("a number", lambda number: True), 3),
     "MODEL.PIXEL_STD": _each(_ABOVE_0, 3),
-    "MODEL.RESNETS.NUM_GROUPS": _FROM_1,
-    "MODEL.RESNETS.WIDTH_PER_GROUP": _FROM_1,
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": _FROM_1,
-    "MODEL.RESNETS.STEM_OUT_CHANNELS": _FROM_1,
-    "MODEL.FPN.OUT_CHANNELS": _FROM_1,
-    "MODEL.ANCHOR_GENERATOR.SIZES": _each(_ABOVE_0),
-    "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": _each(_ABOVE_0),
+    "MODEL.RESNETS.NUM_GROUPS": _CHANNELS,
+    "MODEL.RESNETS.WIDTH_PER_GROUP": _CHANNELS,
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": _CHANNELS,
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": _CHANNELS,
+    "MODEL.FPN.OUT_CHANNELS": _CHANNELS,
+    "MODEL.ANCHOR_GENERATOR.SIZES": _each(_ANCHOR),
+    "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": _each(_RATIO),
     "MODEL.ANCHOR_GENERATOR.OFFSET": Limit("at least 0 and below 1", lambda offset: 0 <= offset < 1),
-    "MODEL.RETINANET.NUM_CONVS": _FROM_0,
+    "MODEL.RETINANET.NUM_CONVS": _LAYERS,
     "MODEL.RETINANET.SCORE_THRESH_TEST": _SHARE,
     "MODEL.RETINANET.NMS_THRESH_TEST": _SHARE,
     "MODEL.RETINANET.TOPK_CANDIDATES_TEST": _FROM_1,
@@ -101,14 +111,14 @@ _PREDICTION_LIMITS: Mapping[str, Limit] = {
     "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": _each(_ABOVE_0, 4),
     "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": _FROM_1,
     "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS": _each(_ABOVE_0),
-    "TEST.AUG.MIN_SIZES": _each(_FROM_1),
-    "TEST.AUG.MAX_SIZE": _FROM_1,
+    "TEST.AUG.MIN_SIZES": _each(_EDGE),
+    "TEST.AUG.MAX_SIZE": _LONGEST_EDGE,
 }
 """Of the network and of predictions, which training needs as well."""
 
 _TRAINING_LIMITS: Mapping[str, Limit] = {
-    "INPUT.MIN_SIZE_TRAIN": _each(_FROM_0),
-    "INPUT.MAX_SIZE_TRAIN": _FROM_1,
+    "INPUT.MIN_SIZE_TRAIN": _each(_EDGE_OR_0),
+    "INPUT.MAX_SIZE_TRAIN": _LONGEST_EDGE,
     "INPUT.CROP.SIZE": _each(_ABOVE_0, 2),
     "DATALOADER.NUM_WORKERS": _FROM_0,
     "DATALOADER.REPEAT_THRESHOLD": _FROM_0,
@@ -129,7 +139,7 @@ _TRAINING_LIMITS: Mapping[str, Limit] = {
     "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_WEIGHT": _FROM_0,
     "MODEL.ROI_BOX_CASCADE_HEAD.IOUS": _each(_SHARE),
     "SOLVER.MAX_ITER": _FROM_1,
-    "SOLVER.IMS_PER_BATCH": _FROM_1,
+    "SOLVER.IMS_PER_BATCH": _BATCH,
     "SOLVER.BASE_LR": _ABOVE_0,
     "SOLVER.BASE_LR_END": _FROM_0,
     "SOLVER.MOMENTUM": Limit("at least 0 and below 1", lambda momentum: 0 <= momentum < 1),
@@ -170,6 +180,7 @@ def check_values(cfg: Mapping[str, Any], *, training: bool = False) -> None:
         if key in cfg:  # a configuration has the keys of its engine
             _require_limit(cfg, key, limit)
     _check_heads(cfg)
+    _check_group_norm(cfg)
 
 
 def check_schedule(cfg: Mapping[str, Any]) -> None:
@@ -186,7 +197,7 @@ def require_choice(cfg: Mapping[str, Any], key: str, allowed: Sequence[Any], rem
     """Raise ConfigError, with key, value and remedy, unless the value is one of those that are allowed."""
     if cfg[key] not in allowed:
         names = " or ".join(repr(value) for value in allowed)
-        raise ConfigError(f"{key} is {cfg[key]!r}, expected {names}; {remedy}")
+        raise ConfigError(f"{key} is {briefly(cfg[key])}, expected {names}; {remedy}")
 
 
 def _require_limit(cfg: Mapping[str, Any], key: str, limit: Limit) -> None:
@@ -210,6 +221,20 @@ def _check_heads(cfg: Mapping[str, Any]) -> None:
         raise _refusal("TEST.DETECTIONS_PER_IMAGE", cfg["TEST.DETECTIONS_PER_IMAGE"], "at least 1")
 
 
+def _check_group_norm(cfg: Mapping[str, Any]) -> None:
+    """Refuse numbers of channels that GN cannot divide into its groups; detectron2's and ours are 32."""
+    resnets, fpn = "MODEL.RESNETS.", ("MODEL.FPN.OUT_CHANNELS", cfg["MODEL.FPN.OUT_CHANNELS"])
+    bottleneck = (resnets + "WIDTH_PER_GROUP", cfg[resnets + "WIDTH_PER_GROUP"] * cfg[resnets + "NUM_GROUPS"])
+    outputs = (resnets + "STEM_OUT_CHANNELS", resnets + "RES2_OUT_CHANNELS")
+    layers = [(resnets + "NORM", (key, cfg[key])) for key in outputs]
+    layers += [(resnets + "NORM", bottleneck)] * (cfg[resnets + "DEPTH"] >= 50)  # shallower ones have none
+    for norm_key, (key, channels) in [*layers, ("MODEL.FPN.NORM", fpn), ("MODEL.RETINANET.NORM", fpn)]:
+        if cfg.get(norm_key) == "GN" and channels % _GN_GROUPS:
+            raise ConfigError(
+                f"{key} makes {channels} channels, must be a multiple of {_GN_GROUPS} for {norm_key} GN; {CORRECT_IT}"
+            )
+
+
 def check_combinations(cfg: Mapping[str, Any]) -> None:
     """Refuse values of the resolved configuration of a training that contradict each other.
 
@@ -231,4 +256,4 @@ def check_combinations(cfg: Mapping[str, Any]) -> None:
 
 
 def _refusal(key: str, value: Any, expected: str) -> ConfigError:
-    return ConfigError(f"{key} is {value!r}, must be {expected}; {CORRECT_IT}")
+    return ConfigError(f"{key} is {briefly(value)}, must be {expected}; {CORRECT_IT}")

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 import shlex
 from typing import Any, Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
 
 _NUMBERS = {"--num-gpus": 1, "--num-machines": 1, "--machine-rank": 0}
 """Flags with a whole number, and the minimum of each."""
+_MAX_NUMBER = 9999
+"""More processes, or machines, than any task can have. A larger number could not even be printed."""
+_HOST = re.compile(r"[0-9A-Za-z_.:%][0-9A-Za-z_.:%-]*")
+"""A name, or an address of IPv4 or IPv6, which may have a zone; torch's launcher would take -x for an option."""
 _TEXTS = ("--config-file", "--dist-url")
 _SWITCHES = ("--resume",)
 _REFUSED = {
@@ -50,14 +55,20 @@ class ArgsOptions(NamedTuple):
         """
         if self.dist_url in ("", "auto"):  # "auto": detectron2's word for it
             return None
-        parts = urlsplit(self.dist_url)
         try:
+            parts = urlsplit(self.dist_url)
             host, port = parts.hostname, parts.port
-        except ValueError:  # a port that is not a number
-            host, port = None, None
-        if parts.scheme != "tcp" or not host or not port:
-            raise ConfigError(f"args_options: --dist-url must be tcp://HOST:PORT, found {self.dist_url!r}")
+        except ValueError:  # a port that is not a number, or a bracket of an IPv6 address that is left open
+            raise self._not_an_address() from None
+        # torch resolves the name of the host, as bytes of IDNA
+        if parts.scheme != "tcp" or not host or not port or not _HOST.fullmatch(host):
+            raise self._not_an_address()
         return host, port
+
+    def _not_an_address(self) -> ConfigError:
+        return ConfigError(
+            f"args_options: --dist-url must be tcp://HOST:PORT of machine 0, found {briefly(self.dist_url)}"
+        )
 
 
 def parse_args_options(text: str) -> ArgsOptions:
@@ -69,7 +80,7 @@ def parse_args_options(text: str) -> ArgsOptions:
     try:
         words = iter(shlex.split(text))
     except ValueError as error:
-        raise ConfigError(f"args_options: {error} in {text!r}; close the quotation") from error
+        raise ConfigError(f"args_options: {error} in {briefly(text)}; close the quotation") from error
     pairs: list[str] = []
     flags: dict[str, str] = {}
     for word in words:
@@ -108,7 +119,7 @@ def parse_key_values(tokens: Sequence[str], source: str) -> dict[str, Any]:
         ConfigError: the last key has no value.
     """
     if len(tokens) % 2:
-        raise ConfigError(f"{source}: the key {tokens[-1]!r} has no value; write KEY VALUE pairs")
+        raise ConfigError(f"{source}: the key {briefly(tokens[-1])} has no value; write KEY VALUE pairs")
     return dict(zip(tokens[0::2], tokens[1::2]))
 
 
@@ -117,9 +128,9 @@ def _require_known(flag: str) -> None:
         raise ConfigError(f"args_options: {flag} is not for this executor: {_REFUSED[flag]}; remove the flag")
     known = (*_NUMBERS, *_TEXTS, *_SWITCHES)
     if flag not in known:
-        near = difflib.get_close_matches(flag, known, n=1)
+        near = difflib.get_close_matches(flag[:100], known, n=1)  # of a long text it takes minutes
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and KEY VALUE pairs"
-        raise ConfigError(f"args_options: {flag} is a flag that detectron2's trainer does not have; {hint}")
+        raise ConfigError(f"args_options: {briefly(flag)} is a flag that detectron2's trainer does not have; {hint}")
 
 
 
@@ -129,8 +140,11 @@ def _number(flags: Mapping[str, str], flag: str, default: int) -> int:
     if flag not in flags:
         return default
     text, minimum = flags[flag], _NUMBERS[flag]
-    if not text.isdecimal() or int(text) < minimum:
-        raise ConfigError(f"args_options: {flag} must be a whole number from {minimum} on, found {text!r}")
+    # the length first: Python refuses to convert, or to print, thousands of digits
+    if not text.isdecimal() or len(text) > len(str(_MAX_NUMBER)) or int(text) < minimum:
+        raise ConfigError(
+            f"args_options: {flag} must be a whole number from {minimum} to {_MAX_NUMBER}, found {briefly(text)}"
+        )
     return int(text)
 
 

@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 from typing import Any, Callable, Iterable, Sequence
 
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
+from ..untrusted_files import is_file, is_path
 from ..version import PROJECT_DIR
 from ..yaml_file import NotYamlError, load_yaml
 from .engine_config import flatten
@@ -46,7 +47,7 @@ def find_config(name: str, folders: Iterable[Path]) -> Path | None:
     """
     below = re.sub(r"^(\.\./|configs/)+", "", name)
     paths = (folder / below for folder in folders)
-    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - False where Path raises
+    return next(filter(is_file, paths), None)
 
 
 def refuse_lazy_config(path: Path) -> None:
@@ -69,7 +70,7 @@ class _Reader:
         self._num_files += 1
         if self._num_files > _MAX_FILES:  # a file with ten bases, each with the same ten, ...
             raise ConfigError(f"{path}: is file number {_MAX_FILES + 1} of one configuration; name fewer as _BASE_")
-        resolved = path.resolve()
+        resolved = Path(os.path.realpath(path))  # where Path.resolve raises for a circle of links
         if resolved in children:
             raise ConfigError(f"{children[-1]}: _BASE_ leads back to {path}; break the circle")
         tree = self._load_mapping(path)
@@ -82,9 +83,11 @@ class _Reader:
 
     def _find_base(self, base: Any, child: Path) -> Path:
         # an address too, which detectron2 would download
-        if not isinstance(base, str) or "://" in base:
-            raise ConfigError(f"{child}: _BASE_ is {base!r}, expected a file name relative to this file, or of the zoo")
-        path = child.parent / Path(base).expanduser()
+        if not is_path(base) or "://" in base:
+            raise ConfigError(
+                f"{child}: _BASE_ is {briefly(base)}, expected a file name relative to this file, or of the zoo"
+            )
+        path = child.parent / os.path.expanduser(base)  # noqa: PTH111 - Path's raises for ~ and an unknown user
         if os.path.exists(path):  # noqa: PTH110 - False for a name that no file system allows, where Path raises
             return path
         named = find_config(base, (OWN_CONFIGS, *(self._zoo or ())))
@@ -119,7 +122,11 @@ class _Reader:
 
 def _missing_file(path: Path, purpose: str = "") -> str:
     folder, finding = path.parent, f"{path}: no such file{purpose}"
-    if not folder.is_dir():
+    try:
+        names = sorted(item.name for item in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return f"{finding}; the folder {folder} does not exist either"
-    near = difflib.get_close_matches(path.name, sorted(item.name for item in folder.iterdir()), n=3, cutoff=0.5)
+    except OSError as error:
+        return f"{finding}; its folder cannot be listed ({error.strerror})"
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     return f"{finding}; {folder} holds {', '.join(near) if near else 'nothing of a similar name'}"

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Iterator, Mapping, Protocol, TypeVar
 
 import yaml
 
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
 
 AnyConfig = TypeVar("AnyConfig", bound="EngineConfig")
 _LoadedConfig = TypeVar("_LoadedConfig", bound="EngineConfig", covariant=True)
 
 _NUMBER = (int, float)  # bool, which Python counts as an int, is excluded where this is used
+_INT_BITS = 63  # of torch's integers; a longer one could neither become a float nor be printed
 _TYPE_NAMES = {
     bool: "True or False",
     int: "a whole number",
@@ -134,7 +135,8 @@ def _unknown_key(key: str, known: Mapping[str, Any]) -> str:
     if first_inside:
         return f"{key} is a section; set one of the keys in it, such as {first_inside}"
     near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.6)
-    return f"unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "; see detectron2's config reference")
+    hint = f"did you mean {near[0]!r}?" if near else "see detectron2's config reference"
+    return f"unknown key {briefly(key)}; {hint}"
 
 
 def _coerce(key: str, value: Any, default: Any, source: str) -> Any:
@@ -153,9 +155,11 @@ def _coerce(key: str, value: Any, default: Any, source: str) -> Any:
         if isinstance(default, tuple):
             # an empty default would be no example: that of FPN.IN_FEATURES gets one
             expected = f"a list, such as {_as_lists(default) or ['res3', 'res4']}"
+        elif isinstance(decoded, int) and decoded.bit_length() > _INT_BITS:
+            expected = "a smaller number"
         else:
             expected = _TYPE_NAMES[type(default)]
-        raise ConfigError(f"{source}: {key} is {value!r}, expected {expected}")
+        raise ConfigError(f"{source}: {key} is {briefly(value)}, expected {expected}")
     # an int for a float becomes one, so that equal configurations are written as equal YAML
     return float(decoded) if isinstance(default, float) else as_tuples(decoded)
 
@@ -176,18 +180,34 @@ def _decode(value: Any, default: Any) -> Any:
 
 def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, tuple):
-        return isinstance(value, (list, tuple)) and all(_item_fits(item, default) for item in value)
+        return 1 <= _depth(value) <= _depth(default) and all(_item_fits(item, default) for item in value)
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(default, bool) and isinstance(value, bool)
     if default is None:
-        return value is None or isinstance(value, _NUMBER)  # as for WEIGHT_DECAY_BIAS
-    return isinstance(value, _NUMBER if isinstance(default, float) else type(default))
+        return value is None or _is_number(value, _NUMBER)  # as for WEIGHT_DECAY_BIAS
+    if isinstance(default, str):
+        return isinstance(value, str)
+    return _is_number(value, _NUMBER if isinstance(default, float) else (int,))
+
+
+def _is_number(value: Any, types: tuple[type, ...]) -> bool:
+    if isinstance(value, bool) or not isinstance(value, types):
+        return False
+    return not isinstance(value, int) or value.bit_length() <= _INT_BITS
+
+
+def _depth(value: Any) -> int:
+    """Return how many sequences are nested, 0 for a single value; -1 where that is not the same for all items."""
+    if not isinstance(value, (list, tuple)):
+        return 0
+    depths = set(map(_depth, value)) or {0}
+    return depths.pop() + 1 if len(depths) == 1 and -1 not in depths else -1
 
 
 def _item_fits(value: Any, default: Any) -> bool:
     """Return whether the innermost items are of the default's kind: numbers, text or truth values.
 
-    Neither length nor depth is compared: ANCHOR_GENERATOR.SIZES may have one list or one per level.
+    The length is not compared, and the depth may be smaller: ANCHOR_GENERATOR.SIZES may be one list or one per level.
     """
     while isinstance(default, tuple):
         default = default[0] if default else ""  # an empty default, such as that of FPN.IN_FEATURES, holds names
@@ -195,4 +215,4 @@ def _item_fits(value: Any, default: Any) -> bool:
         return all(_item_fits(item, default) for item in value)
     if isinstance(default, (bool, str)):
         return isinstance(value, type(default))
-    return isinstance(value, _NUMBER) and not isinstance(value, bool)
+    return _is_number(value, _NUMBER)

@@ -74,7 +74,17 @@ def effects_of(field: dataclasses.Field[Any]) -> Effects:
     return field.metadata.get("effects", Effects())
 
 
+_MOST_UNKNOWN = 20  # named in the log; looking for similar names takes milliseconds for each
+_MAX_WHOLE_NUMBER = 2**53  # those above it are rounded when they are read, as a float
+
+
+def _from_0_to(maximum: int) -> Limit:
+    return Limit(f"from 0 to {maximum}", lambda number: 0 <= number <= maximum)
+
+
 _ZERO_OR_MORE = Limit("zero or more", lambda number: number >= 0)
+_BATCH = _from_0_to(65536)  # a list of as many images is made before the first of them is read
+_PIXELS = Limit("from 32 to 32768, or 0", lambda pixels: 32 <= pixels <= 32768)
 _ON_OR_OFF = ("auto", "always", "never")
 
 
@@ -91,12 +101,17 @@ class DeviceSettings:
 
     engine: str = setting("auto", choices=("auto", *ENGINES), resumable=True)
     """Implementation of the network: `auto` is detectron2 where it is installed, else torch."""
-    precision: str = setting("auto", choices=("auto", "fp32", "bf16", "fp16"))
-    """Mixed precision: `auto` is bf16 on a GPU that supports it, else fp32."""
-    num_workers: int = setting(0, limit=_ZERO_OR_MORE, resumable=True, affects_predictions=False)
+    # resumable: what a machine makes of it is compared, and a difference is a warning
+    precision: str = setting("auto", choices=("auto", "fp32", "bf16", "fp16"), resumable=True)
+    """Mixed precision of this task, whatever its model was trained in: `auto` is bf16 on a GPU that has it, else fp32;
+    what the device does not have becomes fp32."""
+    num_workers: int = setting(0, limit=_from_0_to(256), resumable=True, affects_predictions=False)
     """Data-loading workers that decode images ahead; 0 chooses by the number of processors."""
+    max_image_megapixels: float = setting(0.0, limit=_ZERO_OR_MORE, resumable=True)
+    """Millions of pixels that an image may have; larger ones are left out. 0: as many as the memory of the machine, or
+    of the container, can hold."""
     seed: int = setting(0, limit=Limit("between 0 and 4294967295", lambda seed: 0 <= seed < 2**32))
-    """Random seed; the same seed gives the same result."""
+    """Random seed; the same seed gives the same result on a machine of the same kind."""
     # where args_options matter, their parsed values are compared: how they are spelled makes no difference
     args_options: str = setting("", resumable=True, affects_predictions=False)
     """Flags and KEY VALUE pairs as for detectron2, e.g. `INPUT.MIN_SIZE_TEST 640`; they override every other key."""
@@ -118,18 +133,18 @@ class TrainSettings(DeviceSettings):
     """Keys of training-template.yaml."""
 
     # if_absent: the form shows a default, but for a field that a user empties, `config_file` decides
-    batch_size: int = setting(2, if_absent=0, limit=_ZERO_OR_MORE, resumable=True)
+    batch_size: int = setting(2, if_absent=0, limit=_BATCH, resumable=True)
     """Images per step, over all GPUs together; missing or 0: as `config_file` specifies."""
     config_file: str = setting("configs/COCO-Detection/retinanet_R_50_FPN_1x.yaml", resumable=True)
     """Network and schedule (of a chosen model only the schedule): a YAML file in detectron2's form, of this project, of
     detectron2, or by absolute path."""
     max_iter: int = setting(90000, if_absent=0, limit=_ZERO_OR_MORE, resumable=True)
     """Steps, to which the schedule of `config_file` is scaled; missing or 0: as `config_file` specifies."""
-    max_epochs: float = setting(0.0, limit=_ZERO_OR_MORE, resumable=True)
+    max_epochs: float = setting(0.0, limit=_from_0_to(1_000_000), resumable=True)
     """Epochs; when given, it takes precedence over `max_iter`."""
     learning_rate: float = setting(0.001, if_absent=0.0, limit=_ZERO_OR_MORE, resumable=True)
     """Peak learning rate of SGD; missing or 0: that of `config_file`, scaled with the batch size."""
-    image_size: int = setting(0, limit=Limit("at least 32, or 0", lambda pixels: pixels >= 32), resumable=True)
+    image_size: int = setting(0, limit=_PIXELS, resumable=True)
     """Short edge of images in inference, in pixels; all sizes keep their proportions. 0: as in the chosen model, else
     as `config_file` specifies."""
     pretrained: str = setting("", choices=("coco", "imagenet", "none"))
@@ -142,7 +157,7 @@ class TrainSettings(DeviceSettings):
     """Early stopping: end the training after so many evaluations without improvement; 0 = off."""
     ema: float = setting(0.0, limit=Limit("0 or a decay below 1, such as 0.999", lambda decay: 0 < decay < 1))
     """EMA decay of the weights, e.g. 0.999; evaluated alongside the raw weights; 0 = off."""
-    accumulate: int = setting(0, limit=_ZERO_OR_MORE, resumable=True, engines=("torch",))
+    accumulate: int = setting(0, limit=_BATCH, resumable=True, engines=("torch",))
     """Gradient accumulation: micro-batches per batch, to save memory; 0: only where memory runs out."""
     repeat_factor: float = setting(0.0, limit=_ZERO_OR_MORE)
     """Repeat factor sampling (LVIS): oversample classes in less than this share of the images, e.g. 0.1; 0 = off."""
@@ -182,7 +197,7 @@ class InferSettings(DeviceSettings):
 
     conf_threshold: float = setting(0.2, limit=Limit("between 0 and 1", lambda score: 0 < score < 1))
     """Confidence threshold between 0 and 1: boxes must have a higher score."""
-    batch_size: int = setting(0, limit=_ZERO_OR_MORE)
+    batch_size: int = setting(0, limit=_BATCH)
     """Images per forward pass; 0 chooses by the device."""
     tile_size: int = setting(0, limit=Limit("at least 32, or 0", lambda pixels: pixels >= 32))
     """For small objects in large images: side in pixels of the tiles that a larger image is cut into; 0: no tiles."""
@@ -262,7 +277,7 @@ def require_implemented(settings: DeviceSettings, engine: str) -> None:
         is_used = value not in (field.default, "", 0, 1)  # 1: `accumulate` with one micro-batch is off
         if is_used and engine not in engines:
             raise ConfigError(
-                f"config.yaml: {field.name}: {value!r} needs engine: {' or '.join(engines)}; set that,"
+                f"config.yaml: {field.name}: {briefly(value)} needs engine: {' or '.join(engines)}; set that,"
                 " or leave the key empty"
             )
 
@@ -271,10 +286,13 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each key that neither a task nor the platform knows, with the nearest known one."""
     known = {field.name for settings in ALL_SETTINGS for field in dataclasses.fields(settings)} | PLATFORM_KEYS
     sentences = []
-    for key in sorted(str(key) for key in config if key not in known):
+    unknown = sorted(str(key) for key in config if key not in known)
+    for key in unknown[:_MOST_UNKNOWN]:
         near = difflib.get_close_matches(key, sorted(known), n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        sentences.append(f"config.yaml: unknown key '{key}' has no effect{hint}")
+        sentences.append(f"config.yaml: unknown key {briefly(key)} has no effect{hint}")
+    if len(unknown) > _MOST_UNKNOWN:
+        sentences.append(f"config.yaml: {len(unknown) - _MOST_UNKNOWN} more unknown keys have no effect")
     return sentences
 
 
@@ -285,7 +303,7 @@ def _coerce(name: str, value: Any, target: type) -> Any:
             return str(value).strip()
         if target is not str and not isinstance(value, bool):
             number = float(value)  # also for int: "4.0" and "1e3" are whole numbers
-            if math.isfinite(number) and (target is float or number == int(number)):
+            if math.isfinite(number) and (target is float or (number == int(number) <= _MAX_WHOLE_NUMBER)):
                 return target(number)
     except (TypeError, ValueError, OverflowError):
         pass  # falls through to the sentence below, which fits these values as well
@@ -297,7 +315,7 @@ def _coerce(name: str, value: Any, target: type) -> Any:
 
 def _require(name: str, value: Any, holds: bool, expected: str) -> None:
     if not holds:
-        raise ConfigError(f"config.yaml: {name}: must be {expected}, found {value!r}")
+        raise ConfigError(f"config.yaml: {name}: must be {expected}, found {briefly(value)}")
 
 
 def _split(text: str) -> Iterable[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping
 
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
 from .accepted_values import check_combinations, check_values, require_choice
 
 NORMS = ("", "FrozenBN", "BN", "SyncBN", "nnSyncBN", "GN")
@@ -78,4 +78,4 @@ def _check_features(cfg: Mapping[str, Any]) -> None:
 
 def _require_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
-        _require(name in known, f"{key} names {name!r}, expected some of {', '.join(known)}")
+        _require(name in known, f"{key} names {briefly(name)}, expected some of {', '.join(known)}")

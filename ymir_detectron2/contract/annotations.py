@@ -11,14 +11,18 @@ the only place where they become continuous, x2 exclusive.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence
 
-from ..errors import DatasetError
-from ..untrusted_files import open_regular
+from ..errors import DatasetError, briefly
+from ..untrusted_files import read_regular
+from ..xml_file import NotXmlError, parse_xml
 from .data_issues import DataIssues
 from .task import class_key
+
+_MAX_BYTES = 64 << 20
+"""A million boxes in one image; more would only fill the memory."""
+_MAX_ID_CHARS = 100  # no class has such an id; converting thousands of digits takes quadratic time, or is refused
 
 
 class Box(NamedTuple):
@@ -49,8 +53,7 @@ class AnnotationReader:
             OSError: the file cannot be read, or is a FIFO or device.
         """
         # not encoding="utf-8-sig": its incremental decoder is slow, which 100,000 small files make noticeable
-        with open_regular(path) as file:
-            text = file.read().decode("utf-8", errors="replace").lstrip("\ufeff")
+        text = read_regular(path, _MAX_BYTES).decode("utf-8", errors="replace").lstrip("\ufeff")
         start = text.lstrip()[:1]
         if start == "<":
             return self._read_voc(path, text)
@@ -66,23 +69,24 @@ class AnnotationReader:
             place = f"{path}:{number}"
             columns = line.split(",")
             try:
-                class_id = int(columns[0])
+                class_id = int(columns[0]) if len(columns[0]) <= _MAX_ID_CHARS else self._num_classes
                 # quality and angle are ignored; unpacking raises ValueError for fewer than four corners
                 x1, y1, x2, y2 = map(float, columns[1:5])
             except ValueError:
-                self._issues.add("annotation line that is not 'class, x1, y1, x2, y2'", f"{place}: {line.strip()!r}")
+                reason = "annotation line that is not 'class, x1, y1, x2, y2'"
+                self._issues.add(reason, f"{place}: {briefly(line.strip())}")
                 continue
             # checked here, because -1 would silently index the last class
             if not 0 <= class_id < self._num_classes:
-                self._issues.add("object of an unknown class", f"{place}: {line.strip()!r}")
+                self._issues.add("object of an unknown class", f"{place}: {briefly(line.strip())}")
                 continue
             boxes.append((place, Box(class_id, x1, y1, x2 + 1, y2 + 1)))  # inclusive -> exclusive
         return boxes
 
     def _read_voc(self, path: Path, text: str) -> list[tuple[str, Box]]:
         try:
-            root = ElementTree.fromstring(text)  # noqa: S314 - expat limits entity expansion since 2.4.1
-        except ElementTree.ParseError as error:
+            root = parse_xml(text)
+        except NotXmlError as error:
             self._issues.add("annotation file that is no valid XML", f"{path}: {error}")
             return []
         boxes = []
@@ -93,13 +97,13 @@ class AnnotationReader:
             corners = [item.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
             class_id = self._class_ids.get(class_key(name))
             if class_id is None:
-                self._issues.add("object of an unknown class", f"{place}: {name!r}")
+                self._issues.add("object of an unknown class", f"{place}: {briefly(name)}")
                 continue
             try:
                 # the platform writes no <bndbox> for a box of zero width or height: float("") raises ValueError
                 x1, y1, x2, y2 = (float(corner or "") for corner in corners)
             except ValueError:
-                self._issues.add("object without a readable box", f"{place}: {corners}")
+                self._issues.add("object without a readable box", f"{place}: {briefly(corners)}")
                 continue
             boxes.append((place, Box(class_id, x1, y1, x2 + 1, y2 + 1)))  # inclusive -> exclusive
         return boxes

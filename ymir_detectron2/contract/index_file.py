@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Iterable, Iterator, NamedTuple
 
-from ..errors import DatasetError
+from ..errors import DatasetError, briefly
 from ..untrusted_files import open_regular
 from .data_issues import DataIssues
 from .paths import PathMap
@@ -106,7 +106,7 @@ def index_lines(file: Iterable[bytes], path: Path, issues: DataIssues) -> Iterat
         if asset:
             yield IndexLine(number, offset, asset, annotation)
         elif _decode(line).strip():
-            issues.add("index line without an image", f"{path}:{number}: {_decode(line)!r}")
+            issues.add("index line without an image", f"{path}:{number}: {briefly(_decode(line))}")
 
 
 def line_at(file: BinaryIO, offset: int) -> IndexLine:

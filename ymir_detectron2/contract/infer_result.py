@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from ..atomic_file import atomic_write
 
@@ -25,6 +25,14 @@ class ResultBox(NamedTuple):
     h: int
     class_name: str
     score: float
+
+
+def can_be_result_box(fields: Any) -> bool:
+    """Return whether the fields of a list, as read from JSON, are those of a `ResultBox`."""
+    if type(fields) is not list or len(fields) != len(ResultBox._fields):
+        return False
+    *xywh, class_name, score = fields
+    return all(type(number) is int for number in xywh) and type(class_name) is str and type(score) in (int, float)
 
 
 class InferResultWriter:

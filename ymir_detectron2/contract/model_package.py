@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ..errors import ConfigError, ModelError, briefly
+from ..untrusted_files import is_file, is_path
 from ..yaml_file import load_yaml_mapping
 from .task import Task
 
 WEIGHT_SUFFIXES = (".pth", ".pkl")
 CONFIG_SUFFIXES = (".yaml", ".yml")
 _NOT_CONFIGS = ("ymir-info.yaml", "result.yaml")
+_MOST_NAMED = 10  # files in one sentence
 _DAMAGED = "the model package is damaged; export or train it again"
 
 
@@ -48,7 +50,7 @@ def find_model_package(task: Task, key: str) -> ModelPackage | None:
     """
     value = task.config.get(key) or []
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(map(is_path, names)):
         raise ConfigError(f"config.yaml: {key} must be a list of paths, found {briefly(value)}; choose the model again")
     paths = [task.paths.resolve(name) for name in names]
     if not paths:
@@ -58,7 +60,7 @@ def find_model_package(task: Task, key: str) -> ModelPackage | None:
     configs = [weights.with_name("config.yaml"), *(path for path in paths if path.suffix in CONFIG_SUFFIXES)]
     return ModelPackage(
         weights=weights,
-        config=next((path for path in configs if path.is_file() and path.name not in _NOT_CONFIGS), None),
+        config=next((path for path in configs if is_file(path) and path.name not in _NOT_CONFIGS), None),
         class_names=_trained_class_names(task.input_models_dir / "ymir-info.yaml"),
         source=key,
     )
@@ -75,9 +77,9 @@ def _trained_class_names(info_file: Path) -> tuple[str, ...] | None:
 
 def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
     # the platform passes the files of one stage, the verifier those of all stages
-    candidates = sorted(path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
+    candidates = sorted(path for path in paths if path.suffix in WEIGHT_SUFFIXES and is_file(path))
     if not candidates:
-        named = ", ".join(str(path) for path in paths)
+        named = _listed(paths)
         raise ModelError(f"{key}: no .pth or .pkl file among {named}; choose a model that this image trained")
     if len(candidates) == 1:
         return candidates[0]
@@ -86,8 +88,13 @@ def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
         # flat files bear the name of their stage; in stage folders the folder does
         if best_name and best_name in (path.stem, path.parent.name):
             return path
-    named = ", ".join(str(path) for path in candidates)
+    named = _listed(candidates)
     raise ModelError(f"{key}: which of {named} is meant? No result.yaml or ymir-info.yaml says; list one of them")
+
+
+def _listed(paths: list[Path]) -> str:
+    more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
+    return ", ".join(map(str, paths[:_MOST_NAMED])) + more
 
 
 def _best_stage_name(folders: list[Path]) -> str | None:
@@ -98,13 +105,16 @@ def _best_stage_name(folders: list[Path]) -> str | None:
             if content.get("best_stage_name"):
                 return str(content["best_stage_name"])
             # result.yaml for YMIR 1.1 lists the files of the best stage and nothing else
-            for file in content.get("model") or []:
+            files = content.get("model") or []
+            if not isinstance(files, list):
+                raise ModelError(f"{folder / name}: model must be a list of files, found {briefly(files)}; {_DAMAGED}")
+            for file in files:
                 if Path(str(file)).suffix in WEIGHT_SUFFIXES:
                     return Path(str(file)).stem
     return None
 
 
 def _read_if_there(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
+    if not is_file(path):
         return {}
     return load_yaml_mapping(path, ModelError, _DAMAGED)

@@ -18,8 +18,11 @@ from typing import NamedTuple
 
 from ..atomic_file import atomic_write
 from ..errors import StorageError, printable
+from ..untrusted_files import open_own, open_regular
 
 RUNNING = 2
+_MAX_CODE = 1 << 31  # the platform keeps 32 bits
+_MAX_LINE_BYTES = 1 << 16  # far more than any sentence
 _SMALLEST_STEP = 0.001  # at most a thousand writes per task, even for a million candidates
 
 
@@ -47,6 +50,11 @@ class Monitor:
         self._first = first
         self._last = last
         self._written = -1.0
+
+    @property
+    def folder(self) -> Path:
+        """Where it is: the output folder."""
+        return self._path.parent
 
     def report(self, fraction: float) -> None:
         """Report the progress of this step, in [0, 1]. Out of range is clipped; NaN and going back are ignored."""
@@ -89,7 +97,7 @@ class Monitor:
     def _overwrite(self, line: bytes) -> bool:
         """Write into the block that the old file has: a full disk has none for a new file. Return whether it worked."""
         try:
-            with self._path.open("r+b", buffering=0) as file:
+            with open(self._path, "r+b", buffering=0, opener=open_own) as file:
                 is_complete = file.write(line) == len(line)  # one call: readers find the old line or the new one
                 file.truncate()
         except OSError:
@@ -100,8 +108,14 @@ class Monitor:
 def read_monitor(path: Path) -> MonitorLine | None:
     """Return the first line of monitor.txt, or None where there is none that the platform could parse."""
     try:
-        columns = path.read_text(encoding="utf-8").split("\n", 1)[0].split("\t")
+        with open_regular(path) as file:
+            columns = file.readline(_MAX_LINE_BYTES).decode("utf-8").rstrip("\n").split("\t")
+        timestamp_s, fraction, state = float(columns[1]), float(columns[2]), int(columns[3])
         code = int(columns[4]) if len(columns) > 4 else 0
-        return MonitorLine(float(columns[2]), code, columns[5] if len(columns) > 5 else "")
     except (OSError, ValueError, IndexError):
         return None
+    # of NaN each comparison is false
+    is_readable = columns[0] and 0 <= timestamp_s < math.inf and 0 <= fraction <= 1 and state == RUNNING
+    if not is_readable or not 0 <= code < _MAX_CODE:
+        return None
+    return MonitorLine(fraction, code, columns[5] if len(columns) > 5 else "")

@@ -89,7 +89,7 @@ class OutputLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:  # NFS answers with either
-            owner = os.pread(fd, 200, 0).decode("utf-8", "replace") or "unknown"
+            owner = " ".join(os.pread(fd, 200, 0).decode("utf-8", "replace").split()) or "unknown"
             raise OutputInUseError(
                 f"{self._path.parent}: another start is working on this output folder ({owner});"
                 " wait for its end or stop it"

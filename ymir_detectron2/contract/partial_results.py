@@ -7,9 +7,9 @@
 A provisional block holds images that could not be read: a folder that was not mounted may be there at the next start.
 It counts as finished only for the start that wrote it.
 
-Readers ignore a line without its end or with another checksum, whatever killed the process or the machine: its block is
-done again. No process writes into the file of another, so no lock is needed, and several processes, a restart and a
-second machine are the same case.
+Readers ignore a line without its end, with another checksum, or that is none of this task, whatever killed the process
+or the machine: its block is done again. No process writes into the file of another, so no lock is needed, and several
+processes, a restart and a second machine are the same case.
 """
 
 from __future__ import annotations
@@ -18,42 +18,58 @@ import contextlib
 import heapq
 import json
 import os
+import re
 import secrets
 import shutil
 import zlib
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, Iterable, Iterator
+from typing import IO, Any, Callable, Iterable, Iterator, NamedTuple
 
 from ..errors import StorageError
+from ..untrusted_files import open_regular
 
 PARTIAL_RESULTS_DIR = ".unfinished"
 """Below the output folder; removed when a task has ended well."""
 _SUFFIX = ".tsv"
 _PROVISIONAL = "?"
+_LINE = re.compile(rb"(\d{1,18})(\??)\t(.+)\t([0-9a-f]{8})\n", re.DOTALL)
+
+
+class _Line(NamedTuple):
+    block: int
+    is_provisional: bool
+    payload: Any
+    content: bytes
+    """As it is in the file."""
 
 
 class PartialResults:
     """The finished blocks of one task, from all of its processes, of this run and of earlier ones."""
 
-    def __init__(self, folder: Path, rank: int = 0, start: str = "") -> None:
+    def __init__(
+        self, folder: Path, rank: int = 0, start: str = "", accepts: Callable[[int, Any], bool] = lambda *_: True
+    ) -> None:
         """
         Args:
             folder: `<kind>-<fingerprint>` below `PARTIAL_RESULTS_DIR`; all runs of the same task use the same one.
             rank: of this process; part of its file names, for people who look at the folder.
             start: letters and digits that no other start of the task has, the same for all processes of this one.
+            accepts: tells from number and payload whether a line can be of this task.
         """
         self.folder = folder
         self._start = start or secrets.token_hex(8)
         self.starts = {self._start}
         """Whose provisional blocks count as finished: those of this start, which each machine names differently."""
         self._rank = rank
+        self._accepts = accepts
         self._path: Path | None = None
         self._last_added = -1
         self._done: set[int] = set()
         self._provisional: dict[str, set[int]] = {}
         """Per start."""
-        self._read_bytes: dict[str, int] = {}
+        self._read: dict[str, tuple[int, int]] = {}
+        """Per file: the bytes that were read, and the last block in them."""
 
     def add(self, block: int, payload: Any, *, provisional: bool = False) -> None:
         """Write the results of a finished block.
@@ -90,12 +106,13 @@ class PartialResults:
         """Return the numbers of all finished blocks; each call reads only what was added since the last one."""
         for path in self._files():
             provisional = self._provisional.setdefault(_start_of(path), set())
-            with path.open("rb") as file:
-                file.seek(self._read_bytes.get(path.name, 0))
-                for block, is_provisional, _ in _complete_lines(file):
-                    (provisional if is_provisional else self._done).add(block)
+            with open_regular(path) as file:
+                num_bytes, last = self._read.get(path.name, (0, -1))
+                file.seek(num_bytes)
+                for line in self._complete_lines(file, last):
+                    (provisional if line.is_provisional else self._done).add(line.block)
                     # only past complete lines: an incomplete one may be completed later
-                    self._read_bytes[path.name] = file.tell()
+                    self._read[path.name] = file.tell(), line.block
         return self._done.union(*(self._provisional.get(start, ()) for start in self.starts))
 
     def provisional(self) -> Iterator[tuple[int, Any]]:
@@ -106,8 +123,8 @@ class PartialResults:
     def lines(self) -> Iterator[Iterator[tuple[int, bytes]]]:
         """Yield the complete lines of each file: the number of the block, and the line with its end."""
         for path in self._files():
-            with path.open("rb") as file:
-                yield ((block, line) for block, _, line in _complete_lines(file))
+            with open_regular(path) as file:
+                yield ((line.block, line.content) for line in self._complete_lines(file))
 
     def in_order(self) -> Iterator[tuple[int, Any]]:
         """Yield number and payload of every block once, in ascending order; memory holds one line per file.
@@ -117,15 +134,15 @@ class PartialResults:
         """
         with contextlib.ExitStack() as stack:
             files = (
-                _ranked_lines(stack.enter_context(path.open("rb")), _start_of(path) not in self.starts)
+                self._ranked_lines(stack.enter_context(open_regular(path)), _start_of(path) not in self.starts)
                 for path in self._files()
             )
             before = -1
-            for (block, *_), line in heapq.merge(*files, key=itemgetter(0)):
+            for (block, *_), payload in heapq.merge(*files, key=itemgetter(0)):
                 if block == before:
                     continue
                 before = block
-                yield block, json.loads(line.split(b"\t")[1])
+                yield block, payload
 
     def remove_others(self) -> None:
         """Delete the partial results of earlier tasks of this kind with other settings, another model or other images.
@@ -137,6 +154,21 @@ class PartialResults:
         for other in list(parent.iterdir()) if parent.is_dir() else []:
             if other.is_dir() and other.name != self.folder.name and _kind(other) == _kind(self.folder):
                 _remove_tree(other)
+
+    def _complete_lines(self, file: IO[bytes], last: int = -1) -> Iterator[_Line]:
+        """Yield the lines of this task from the current position to the last line end; `last` is the block before."""
+        # readline, since tell() does not work in an iteration
+        while (content := file.readline()).endswith(b"\n"):
+            line = _parse(content)
+            # in_order() merges what is in ascending order
+            if line is not None and line.block > last and self._accepts(line.block, line.payload):
+                last = line.block
+                yield line
+
+    def _ranked_lines(self, file: IO[bytes], is_earlier: bool) -> Iterator[tuple[tuple[int, bool, bool], Any]]:
+        """Yield each payload behind what decides which of several results of a block is taken: the lowest."""
+        for line in self._complete_lines(file):
+            yield (line.block, line.is_provisional, is_earlier), line.payload
 
     def _files(self) -> list[Path]:
         try:
@@ -188,21 +220,15 @@ def _append(path: Path, pieces: Iterable[bytes]) -> None:
         raise StorageError.from_os_error(path, error) from error
 
 
-def _complete_lines(file: IO[bytes]) -> Iterator[tuple[int, bool, bytes]]:
-    """Yield block number, whether it is provisional, and line, from the current position to the last line end."""
-    # readline, since tell() does not work in an iteration
-    while (line := file.readline()).endswith(b"\n"):
-        content, _, checksum = line[:-1].rpartition(b"\t")
-        # a power cut may leave zero bytes or old ones in place of a line
-        if checksum == b"%08x" % zlib.crc32(content):
-            number, mark, _ = content.partition(b"\t")[0].partition(_PROVISIONAL.encode())
-            yield int(number), bool(mark), line
-
-
-def _ranked_lines(file: IO[bytes], is_earlier: bool) -> Iterator[tuple[tuple[int, bool, bool], bytes]]:
-    """Yield each complete line behind what decides which of several results of a block is taken: the lowest."""
-    for block, is_provisional, line in _complete_lines(file):
-        yield (block, is_provisional, is_earlier), line
+def _parse(content: bytes) -> _Line | None:
+    """Return a line; None: a power cut may leave zero bytes or old ones in its place."""
+    match = _LINE.fullmatch(content)
+    if match is None or match[4] != b"%08x" % zlib.crc32(content[: match.start(4) - 1]):
+        return None
+    try:
+        return _Line(int(match[1]), bool(match[2]), json.loads(match[3]), content)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _start_of(path: Path) -> str:

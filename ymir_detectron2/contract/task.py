@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ..errors import ConfigError, ObjectTypeError, briefly
+from ..untrusted_files import is_path
 from ..yaml_file import load_yaml, load_yaml_mapping
 from .paths import PathMap
 
@@ -69,6 +70,7 @@ def load_task(env_file: Path) -> Task:
         finding = " ".join(str(error).split())
         raise ConfigError(f"{env_file}: not an environment file of YMIR: {finding}") from error
 
+    _require_paths(env_file, {**vars(env.input), **vars(env.output)})
     paths = PathMap.for_env_file(env_file)
     config_file = paths.resolve(env.input.config_file)
     config = load_yaml_mapping(config_file, ConfigError, "it has to hold the settings of the task as 'key: value'")
@@ -102,10 +104,16 @@ def load_task(env_file: Path) -> Task:
         infer_result=paths.resolve(env.output.infer_result_file),
         monitor=paths.resolve(env.output.monitor_file),
         config=config,
-        class_names=_class_names(config_file, config),
+        class_names=read_class_names(config_file, config),
         gpu_ids=_gpu_ids(config_file, config),
         paths=paths,
     )
+
+
+def _require_paths(env_file: Path, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if value and not is_path(value):
+            raise ConfigError(f"{env_file}: {key}: {briefly(value)} cannot be a path; correct it")
 
 
 def monitor_place(env_file: Path) -> tuple[Path, str]:
@@ -113,8 +121,9 @@ def monitor_place(env_file: Path) -> tuple[Path, str]:
     paths = PathMap.for_env_file(env_file)
     try:
         raw = load_yaml(env_file)
-        output = raw.get("output") or {}
-        return paths.resolve(str(output.get("monitor_file") or "/out/monitor.txt")), str(raw.get("task_id") or "-")
+        monitor_file = str((raw.get("output") or {}).get("monitor_file") or "/out/monitor.txt")
+        monitor = paths.resolve(monitor_file) if is_path(monitor_file) else paths.out_dir / "monitor.txt"
+        return monitor, str(raw.get("task_id") or "-")
     except (OSError, ValueError, AttributeError):  # ValueError: not YAML; AttributeError: not a mapping
         return paths.out_dir / "monitor.txt", "-"
 
@@ -143,18 +152,27 @@ def read_args_options(env_file: Path) -> str:
         return ""
 
 
-def _class_names(config_file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+def read_class_names(config_file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return `class_names` of a config.yaml, in the order of the class ids; () where it names none.
+
+    Raises:
+        ConfigError: they are no list of different names.
+    """
     names = config.get("class_names") or []
     # numbers: YAML reads a class called 7 as one
     if not isinstance(names, list) or not all(isinstance(name, (str, int, float)) for name in names):
-        raise ConfigError(f"{config_file}: class_names must be a list of names, found {briefly(names)}")
+        raise ConfigError(
+            f"{config_file}: class_names must be a list of names, found {briefly(names)}; write [cat, dog]"
+        )
     stripped = tuple(str(name).strip() for name in names)
     if not all(stripped):
         raise ConfigError(f"{config_file}: class_names holds an empty name: {briefly(names)}; remove it")
-    keys = [class_key(name) for name in stripped]
-    for name, key in zip(stripped, keys):
-        if keys.count(key) > 1:
-            raise ConfigError(f"{config_file}: class_names holds {name!r} twice (case is ignored); remove one of them")
+    first: dict[str, str] = {}
+    for name in stripped:
+        if class_key(name) in first:
+            twice = briefly(first[class_key(name)])
+            raise ConfigError(f"{config_file}: class_names holds {twice} twice (case is ignored); remove one of them")
+        first[class_key(name)] = name
     return stripped
 
 

@@ -12,6 +12,7 @@ Only config.yaml has one name in all stages, although each names other weights. 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -19,7 +20,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 import yaml
 
@@ -72,6 +73,8 @@ class TrainingResult:
         self._record = record
         self._stages: list[Stage] = []
         self._attachments: dict[str, list[str]] = {}
+        self._dropped: list[str] = []
+        """Files and folders of stages that are not kept: on record first, since a kill may prevent their removal."""
 
     @property
     def models_dir(self) -> Path:
@@ -96,18 +99,28 @@ class TrainingResult:
             self._attachments = {}  # they belong to the former best stage
             self._copy_own_files(best)
         self._stages = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
+        self._dropped = [name for old in offered if old not in self._stages for name in (*old.files, old.name)]
         self._save()
-        # only after result.yaml is replaced: the platform refuses the whole model for one missing file.
-        # a config.yaml in /out/models itself is that of the best stage
-        needed = {name for kept in self._stages for name in kept.files}
-        for name in {name for old in offered if old not in self._stages for name in old.files} - needed:
-            (self._models_dir / name).unlink()
-        for name in {old.name for old in offered} - {kept.name for kept in self._stages}:
-            shutil.rmtree(self._models_dir / name, ignore_errors=True)  # a few kilobytes, which nothing lists any more
+        # only after result.yaml is replaced: the platform refuses the whole model for one missing file
+        self._remove_dropped()
 
-    def _check_names(self, stages: Iterable[Stage], attachments: Mapping[str, list[str]]) -> None:
+    def _remove_dropped(self) -> None:
+        """Remove files and folders of stages that are not kept, unless one that is kept has the same name."""
+        # a config.yaml in /out/models itself is that of the best stage
+        needed = {name for kept in self._stages for name in (*kept.files, kept.name)}
+        for name in set(self._dropped) - needed:
+            path = self._models_dir / name
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)  # a few kilobytes, which nothing lists any more
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+
+    def _check_names(
+        self, stages: Iterable[Stage], attachments: Mapping[str, list[str]], dropped: Sequence[str]
+    ) -> None:
         """Raise ValueError for names that lead out of /out/models: files and folders of these names are removed."""
-        names = [stage.name for stage in stages] + [name for stage in stages for name in stage.files]
+        names = [*dropped, *(name for stage in stages for name in (stage.name, *stage.files))]
         names += [f"attachments/{section}/{name}" for section, files in attachments.items() for name in files]
         for name in names:
             if path_below(self._models_dir, name) is None:
@@ -141,32 +154,40 @@ class TrainingResult:
         self._attachments[section] = list(files)
         self._save()
 
-    def restore(self) -> None:
-        """Read the list of an earlier process and keep the stages whose files are still there."""
+    def restore(self) -> bool:
+        """Read the list of an earlier process and keep the stages whose files are still there.
+
+        Returns:
+            Whether there is any; else the training has to make one, even at its last step.
+        """
         if self._record is None or not self._record.is_file():
-            return
+            return False
         try:
             listed = json.loads(self._record.read_text(encoding="utf-8"))
-            stages = [Stage(**{**fields, "files": tuple(fields["files"])}) for fields in listed["stages"]]
-            attachments = {str(section): list(names) for section, names in listed["attachments"].items()}
-            self._check_names(stages, attachments)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            stages = [_read_stage(fields) for fields in listed["stages"]]
+            attachments = {section: _read_names(names) for section, names in listed["attachments"].items()}
+            dropped = _read_names(listed.get("dropped", []))  # a record of an earlier version has none
+            self._check_names(stages, attachments, dropped)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             # a resumed training is worth more than its earlier stages
-            logger.warning("%s: cannot be read (%s), so earlier stages are not offered any more", self._record, error)
-            return
+            logger.warning("%s: cannot be read (%s), so earlier stages are not offered any more", self._record,
+                           briefly(str(error)))  # fmt: skip
+            return False
         self._stages = [stage for stage in stages if all((self._models_dir / name).is_file() for name in stage.files)]
         self._attachments = attachments if len(self._stages) == len(stages) else {}  # the best stage may be gone
+        self._dropped = dropped
+        self._remove_dropped()
         if self._stages:
             self._copy_own_files(self.best())
             self._write_result()
+        return bool(self._stages)
 
     def _save(self) -> None:
         self._write_result()
         if self._record is not None:
             with atomic_write(self._record) as file:
-                json.dump(
-                    {"stages": [asdict(stage) for stage in self._stages], "attachments": self._attachments}, file
-                )
+                stages = [asdict(stage) for stage in self._stages]
+                json.dump({"stages": stages, "attachments": self._attachments, "dropped": self._dropped}, file)
 
     def _write_result(self) -> None:
         best = self.best()
@@ -209,6 +230,34 @@ class TrainingResult:
 
     def _attachment(self, section: str, name: str) -> Path:
         return self._models_dir / "attachments" / section / name
+
+
+def _read_stage(fields: Mapping[str, Any]) -> Stage:
+    """Return a stage of the record.
+
+    Raises:
+        ValueError, TypeError and others: it is none that this class has written.
+    """
+    stage = Stage(**{**fields, "files": tuple(_read_names(fields["files"]))})
+    names = (stage.name, *stage.metrics)
+    numbers = (stage.map50, stage.score, *stage.metrics.values())
+    if not (stage.name.isidentifier() and all(type(name) is str for name in names) and type(stage.measured) is bool):
+        raise ValueError("a stage has a name that is none")
+    # NaN and infinity are floats, and count as 0; an integer beyond 64 bits is no count
+    are_numbers = all(type(n) is float or (type(n) is int and _is_count(abs(n))) for n in numbers)
+    if not (are_numbers and _is_count(stage.timestamp_s)):
+        raise ValueError("a stage has a number that is none")
+    return stage
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _read_names(names: Any) -> list[str]:
+    if type(names) is not list or not all(type(name) is str for name in names):
+        raise ValueError(f"{briefly(names)} is no list of names")
+    return names
 
 
 def _rate(value: float) -> float:

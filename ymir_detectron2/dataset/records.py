@@ -17,7 +17,7 @@ import numpy as np
 from ..contract.annotations import AnnotationReader, Box
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import IndexEntry
-from ..errors import ImageError
+from ..errors import ImageError, ImageTooLargeError
 from .image_reading import read_image_hw
 
 _CHUNK = 500  # images per work item: passing one to a worker costs as much as reading a few images
@@ -79,6 +79,9 @@ def _read_record(entry: IndexEntry, reader: AnnotationReader, issues: DataIssues
     # the size comes from the file, not from <size> in VOC: the platform writes that without EXIF rotation
     try:
         height, width = read_image_hw(entry.image_path)
+    except ImageTooLargeError as error:
+        issues.add("image too large for the memory, left out", str(error))
+        return None
     except ImageError as error:
         missing = not os.path.exists(entry.image_path)  # noqa: PTH110 - Path.exists raises for impossible names
         issues.add("image file that does not exist" if missing else "unreadable image", str(error))

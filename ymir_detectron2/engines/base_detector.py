@@ -20,6 +20,7 @@ from ..retinanet.layers import autocast
 from ..retinanet.resample import resize_tensor
 from ..retinanet.resize import resize_image, resized_hw
 from .augmented_detection import BoxAugmentation
+from .devices import describe_arithmetic
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ class BaseDetector:
         self._batcher = ShapeBucketBatcher(batch_size, device)
         self.preferred_chunk = 2 * self._batcher.size  # wide and upright images can fill a batch each
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    @property
+    def arithmetic(self) -> str:
+        """See `Detector.arithmetic`."""
+        return describe_arithmetic(self._device, self._autocast_dtype or next(self._model.parameters()).dtype)
 
     def network_hw(self, image_hw: tuple[int, int]) -> tuple[int, int]:
         """See `Detector.network_hw`."""

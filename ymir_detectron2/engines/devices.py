@@ -1,21 +1,23 @@
-"""Choice of the device of a process, and of the arithmetic (fp32, bf16, fp16) in which it computes."""
+"""The device of a process: which one, what it can compute in, how it is described and set up."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 from typing import Any, Mapping
 
 import torch
 
 from .. import distributed
-from ..errors import ConfigError, GpuKernelError, NoGpuError
+from ..errors import GpuKernelError, NoGpuError
+from .arithmetic import DeviceFacts, agree, decide, name_of
 
 logger = logging.getLogger(__name__)
 
 
 def choose_device(gpu_ids: tuple[int, ...] | None, local_rank: int) -> torch.device:
-    """Return the device of one process.
+    """Return the device of one process; a GPU becomes torch's current one.
 
     Args:
         gpu_ids: () is the CPU; None: the GPUs from 0 on if there is one, else the CPU.
@@ -37,6 +39,8 @@ def choose_device(gpu_ids: tuple[int, ...] | None, local_rank: int) -> torch.dev
             " that the container was started with --gpus, or set gpu_id to '' to use the CPU"
         )
     _require_kernels(gpu)
+    # autocast of torch 1.10, random states, detectron2 and NCCL use the current GPU, whichever the tensors are on
+    torch.cuda.set_device(gpu)
     return torch.device("cuda", gpu)
 
 
@@ -56,34 +60,41 @@ def _require_kernels(gpu: int) -> None:
         )
 
 
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the type for mixed precision, None for plain fp32.
+def choose_arithmetic(precision: str, device: torch.device, network: str) -> torch.dtype | None:
+    """Return the type for autocast on this device, None for plain fp32; log what is not as asked, see `decide`.
 
     Training and prediction both ask here, so that a detector is evaluated in the arithmetic that it was trained in.
-    bf16 on a CPU without bf16 kernels becomes fp32, with a warning.
+    The processes of a training agree; before its process group is there, each decides for itself.
 
     Args:
-        precision: `auto`, `fp32`, `bf16` or `fp16`. `auto` is bf16 on a GPU that has it, else fp32.
-
-    Raises:
-        ConfigError: the device cannot compute in it.
+        precision: a value of the key of that name.
+        network: MODEL.META_ARCHITECTURE.
     """
-    if precision == "fp32":
-        return None
-    if precision == "bf16":
-        if device.type == "cpu" and not onednn_has_bf16():
-            if distributed.rank() == 0:  # the other processes run on the same processor
-                logger.warning(
-                    "precision: bf16 needs a processor with AVX-512 or other bf16 support of oneDNN, which this one"
-                    " does not have; computing in fp32, which is faster here"
-                )
-            return None
-        return torch.bfloat16
-    if precision == "fp16":
-        if device.type == "cpu":
-            raise ConfigError("precision: fp16 needs a GPU; use bf16, fp32 or auto on the CPU")
-        return torch.float16
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+    decisions = [decide(precision, read_facts(device), network)]
+    if distributed.is_connected():
+        decisions = distributed.all_gather_object(decisions[0])
+    arithmetic = agree(decisions)
+    if arithmetic.warning and distributed.rank() == 0:
+        logger.warning(arithmetic.warning)
+    return arithmetic.dtype
+
+
+def read_facts(device: torch.device) -> DeviceFacts:
+    """Ask torch what `decide` has to know of a device."""
+    if device.type == "cuda":
+        cuda_major = int((torch.version.cuda or "0").split(".")[0])
+        return DeviceFacts(torch.cuda.get_device_capability(device), cuda_major)
+    return DeviceFacts(onednn_has_bf16=_onednn_has_bf16())
+
+
+def _onednn_has_bf16() -> bool:
+    """Without its kernels `torch.mkldnn_convolution` raises, and autocast takes native ones, slower than fp32."""
+    try:
+        return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        # torch before 2.0 lacks the operator: torch 1.10 says so with a RuntimeError. It lacks bf16 elsewhere too:
+        # its max_pool2d raises behind a frozen BN, and its GN is slower than in fp32
+        return False
 
 
 def configure_cuda(cfg: Mapping[str, Any], device: torch.device) -> None:
@@ -102,23 +113,23 @@ def configure_cuda(cfg: Mapping[str, Any], device: torch.device) -> None:
         torch.set_float32_matmul_precision(precision)
 
 
-def onednn_has_bf16() -> bool:
-    """Return whether oneDNN's bf16 kernels run on this processor; True where torch cannot tell.
-
-    Without them `torch.mkldnn_convolution` raises, and autocast takes native kernels that are slower than fp32.
-    """
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):
-        # torch before 2.0, and builds without oneDNN, lack the operator: torch 1.10 says so with a RuntimeError
-        return True
-
-
 def describe_device(device: torch.device) -> str:
     """Return what runs the network, for the log."""
     if device.type == "cuda":
         return f"GPU {device.index} ({torch.cuda.get_device_name(device)})"
-    return f"CPU ({torch.get_num_threads()} threads)"
+    return f"CPU ({_vector_instructions()}, {torch.get_num_threads()} threads)"
+
+
+def describe_arithmetic(device: torch.device, dtype: torch.dtype | None) -> str:
+    """Return what the last digits of a result depend on: precision and kind of device, e.g. `bf16 on CPU (AVX512)`."""
+    kind = f"GPU ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else f"CPU ({_vector_instructions()})"
+    return f"{name_of(dtype)} on {kind}"
+
+
+def _vector_instructions() -> str:
+    """Return the ones that torch's kernels use, e.g. AVX512; from a text, since torch 1.10 has no function for it."""
+    found = re.search(r"CPU capability usage: (.+)", torch.__config__.show())
+    return found[1] if found else "unknown instructions"
 
 
 def loader_workers(requested: int, device: torch.device) -> int:

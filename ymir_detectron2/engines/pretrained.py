@@ -19,6 +19,7 @@ from ..errors import ConfigError, ModelError, NetworkError
 from ..retinanet.checkpoint import LoadReport, read_checkpoint
 from ..retinanet.weights import find_weights, resolve_weights
 from ..training.job import TrainJob
+from ..untrusted_files import is_file
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def _weights_address(cfg: EngineConfig, job: TrainJob) -> str:
     """Return MODEL.WEIGHTS, which a packed config.yaml gives as the name of a file next to it."""
     address = str(cfg["MODEL.WEIGHTS"])
     near = job.config_file.parent / address
-    is_near = "MODEL.WEIGHTS" not in job.overrides and bool(address) and "://" not in address and near.is_file()
+    is_near = "MODEL.WEIGHTS" not in job.overrides and bool(address) and "://" not in address and is_file(near)
     return str(near) if is_near else address
 
 

@@ -24,8 +24,9 @@ from ..training.job import TrainJob, TrainSummary
 from ..training.loop import Trainer, train
 from ..training.resolve_config import require_free
 from ..training.validation_loss import retinanet_loss_sums
+from .arithmetic import name_of
 from .base import DetectorOptions
-from .devices import autocast_dtype, choose_device, configure_cuda, describe_device
+from .devices import choose_arithmetic, choose_device, configure_cuda, describe_device
 from .option_warnings import warn_of_detector_options
 from .pretrained import class_names_of, config_of, require_complete
 from .torch_detector import TorchDetector
@@ -83,9 +84,9 @@ class TorchEngine:
         model = _on_device(build_retinanet(cfg, len(names)), device, channels_last=settings.channels_last != "never")
         warn_of_detector_options(cfg, options.overrides, device)
         require_complete(load_weights(model, checkpoint.state_dict, str(package.weights)), package, len(names))
-        dtype = autocast_dtype(settings.precision, device)
-        logger.info("loaded %s (%s) on %s, %s", package.weights, ", ".join(names), describe_device(device),
-                    dtype or "fp32")  # fmt: skip
+        dtype = choose_arithmetic(settings.precision, device, cfg["MODEL.META_ARCHITECTURE"])
+        logger.info("loaded %s (%s), computing in %s on %s", package.weights, ", ".join(names), name_of(dtype),
+                    describe_device(device))  # fmt: skip
         model.eval()
         if settings.fuse != "never":
             # the compiler chooses kernels itself, and cannot trace a direct call of oneDNN

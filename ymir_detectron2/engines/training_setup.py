@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from .. import distributed
 from ..config.engine_config import AnyConfig, ConfigLoader
 from ..dataset.coco_json import CocoDataset, load_coco_json
+from ..dataset.reading_guard import guard
 from ..detections import Detector
 from ..errors import ConfigError
 from ..retinanet.checkpoint import LoadReport
 from ..training.anchor_check import with_checked_anchors
+from ..training.augmentations import augmentation_bytes_per_pixel
 from ..training.checkpointing import fingerprint
 from ..training.ema import ModelEma
 from ..training.evaluate import StageEvaluator, evaluate_detector
@@ -25,7 +27,8 @@ from ..training.resolve_config import log_batch_and_rate, resolve_config
 from ..training.run import StepTrainer, TrainingRun
 from ..training.sampling import require_even_shares
 from ..training.validation_loss import LossSums, ValidationLoss
-from .devices import autocast_dtype, choose_device, configure_cuda, describe_device, loader_workers
+from .arithmetic import name_of
+from .devices import choose_arithmetic, choose_device, configure_cuda, describe_device, loader_workers
 from .option_warnings import warn_of_training_options
 from .pretrained import initial_weights
 
@@ -48,7 +51,7 @@ class TrainingSetup(Generic[AnyConfig]):
     @property
     def precision(self) -> str:
         """The resolved precision, for the log and for checkpoints."""
-        return str(self.autocast_dtype or "fp32")
+        return name_of(self.autocast_dtype)
 
     def load_initial_weights(
         self, class_layers: tuple[str, ...], load: Callable[[Mapping[str, Tensor], str], LoadReport]
@@ -97,18 +100,23 @@ def training_setup(
     device = choose_device(job.gpu_ids, distributed.local_rank())
     distributed.init_process_group(device)  # first: rank 0 joins when it has converted the sets that all of them read
     try:
-        dtype = autocast_dtype(job.settings.precision, device)
         # in every process: columns of NumPy, which even for a million boxes are small
         train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
-        cfg = finish_config(_with_task_values(job, resolve_config(job, load_config), device, dtype), device)
+        cfg = resolve_config(job, load_config)
+        dtype = choose_arithmetic(job.settings.precision, device, cfg["MODEL.META_ARCHITECTURE"])
+        cfg = finish_config(_with_task_values(job, cfg, device, dtype), device)
         warn_of_training_options(cfg, job.overrides, load_config(job.config_file), device)
+        guard().expect(
+            workers=cfg["DATALOADER.NUM_WORKERS"],
+            augmentation_bytes_per_pixel=augmentation_bytes_per_pixel(job.settings.augmentations),
+        )
         configure_cuda(cfg, device)
         require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], distributed.world_size())
         # last: `anchors: auto` needs the final training sizes
         cfg = with_checked_anchors(job, cfg, train_set)
         setup = TrainingSetup(job, cfg, train_set, val_set, device, dtype)
         log_batch_and_rate(cfg)
-        logger.info("training on %s, %s, process %d of %d", describe_device(device), setup.precision,
+        logger.info("computing in %s on %s, process %d of %d", setup.precision, describe_device(device),
                     distributed.rank() + 1, distributed.world_size())  # fmt: skip
         logger.info("resolved configuration:\n%s", cfg.to_yaml())
         yield setup
@@ -126,9 +134,10 @@ def _with_task_values(job: TrainJob, cfg: AnyConfig, device: torch.device, dtype
     cfg = cfg.merged(values, "config.yaml").merged(job.overrides, "args_options")
     if not 0 <= cfg["SEED"] < 2**32:
         raise ConfigError(f"args_options: SEED must be between 0 and 4294967295, found {cfg['SEED']}; leave it out")
-    if cfg["SOLVER.AMP.ENABLED"] != values["SOLVER.AMP.ENABLED"]:
+    # what was asked for, not what the device makes of it: on the CPU, too, the two may agree
+    if "SOLVER.AMP.ENABLED" in job.overrides and cfg["SOLVER.AMP.ENABLED"] != (job.settings.precision == "fp16"):
         raise ConfigError(
             f"args_options: SOLVER.AMP.ENABLED {cfg['SOLVER.AMP.ENABLED']}: mixed precision is chosen by the key"
             " precision of config.yaml, where fp16 is detectron2's and needs a GPU; set that, and leave this key out"
         )
-    return cfg
+    return cfg.merged({"SOLVER.AMP.ENABLED": values["SOLVER.AMP.ENABLED"]}, "the device")

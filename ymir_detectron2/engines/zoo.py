@@ -10,7 +10,8 @@ import importlib.util
 from pathlib import Path
 
 from ..config.config_file import OWN_CONFIGS, find_config, refuse_lazy_config
-from ..errors import ConfigError
+from ..errors import ConfigError, briefly
+from ..untrusted_files import is_path
 from ..version import PROJECT_DIR
 
 
@@ -41,6 +42,8 @@ def find_config_file(name: str, engine_name: str = "torch") -> Path:
     Raises:
         ConfigError: there is none of that name; the nearest ones are named. Or it is a lazy config.
     """
+    if not is_path(name):
+        raise ConfigError(f"config_file: {briefly(name)} cannot be a path; choose a YAML file")
     refuse_lazy_config(Path(name))
     zoo = zoo_folders() if engine_name == "detectron2" else ()
     # pathlib: an absolute name replaces the folder in front of it

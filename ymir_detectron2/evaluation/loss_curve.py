@@ -47,6 +47,13 @@ class LossHistory:
         return {"seen": self._seen, "every": self._every, "points": list(self._points)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`."""
-        self._seen, self._every = state["seen"], state["every"]
-        self._points = [(step, dict(losses)) for step, losses in state["points"]]
+        """Continue from a `state_dict`.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+        """
+        points = [(int(step), {str(name): float(loss) for name, loss in losses.items()})
+                  for step, losses in state["points"]]  # fmt: skip
+        if not points == sorted(points, key=lambda point: point[0]) or state["every"] < 1:
+            raise ValueError("the points of a loss curve are damaged")
+        self._seen, self._every, self._points = state["seen"], state["every"], points

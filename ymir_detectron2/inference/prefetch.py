@@ -15,6 +15,7 @@ from typing import Callable, Iterable, Iterator, NamedTuple
 import numpy as np
 
 from ..dataset.image_reading import read_image_bgr, read_image_hw
+from ..dataset.reading_guard import guard
 from ..errors import ImageError
 from .tiling import Tile
 
@@ -68,11 +69,13 @@ def _read(path: Path, cut: CutIntoTiles) -> PrefetchedImage:
         image_hw = read_image_hw(path)  # from the header, before any pixel is decoded
         if image_hw[0] * image_hw[1] > LARGE:
             return PrefetchedImage(path, image_hw, _read_late(path, cut), None)
-        return PrefetchedImage(path, image_hw, list(cut(read_image_bgr(path))), None)
+        with guard().in_work(path):  # until its tiles are cut
+            return PrefetchedImage(path, image_hw, list(cut(read_image_bgr(path))), None)
     except ImageError as error:  # one unreadable image must not end the task
         return PrefetchedImage(path, None, (), error)
 
 
 def _read_late(path: Path, cut: CutIntoTiles) -> Iterator[Tile]:
     # a generator: the image is decoded when the first tile is asked for, in the thread of the caller
-    yield from cut(read_image_bgr(path))
+    with guard().in_work(path):
+        yield from cut(read_image_bgr(path))

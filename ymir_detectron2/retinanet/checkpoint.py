@@ -10,16 +10,18 @@ import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Mapping, Tuple
+from typing import Any, BinaryIO, Iterable, Mapping, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..atomic_file import atomic_write
+from ..data_bounds import DataBoundsError, check_bounds
 from ..errors import ModelError, briefly
-from ..untrusted_files import open_regular
-from .pickle_arguments import RefusedContentError
+from ..untrusted_files import is_file, open_regular
+from .pickle_arguments import MalformedPickleError, RefusedContentError
+from .pickle_reader import MAX_DEPTH, MAX_OPCODES, items_of
 from .torch_file import MAGIC_NUMBER, load_archive, load_legacy
 from .unpickling import is_same, load_pickle
 from .weight_names import to_model_names
@@ -33,6 +35,8 @@ _WRAPPERS = ("model", "model_state", "state_dict", "ema_state", "model_ema", "em
 
 _MAX_REASON_CHARS = 200
 _PICKLE_START, _ZIP_START = b"\x80", b"PK"
+_MAX_COPIES = 8
+"""How many times the size of a file its numbers may have, counted at each place that refers to them."""
 
 _BACKBONE = "backbone.bottom_up."
 _OBSOLETE = ("pixel_mean", "pixel_std", "anchor_generator.")
@@ -78,6 +82,7 @@ class LoadReport:
             return count
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0])).rstrip() for row in rows]
+        lines = [" ".join(line.splitlines()) for line in lines]  # the names are those of the file
         return "\n".join([count, *lines])
 
 
@@ -128,11 +133,13 @@ def read_content(path: Path) -> Any:
     Raises:
         ModelError: no such file, a damaged one, or one that asks for code to be run.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"{path}: no such file; check the path of the weights")
     try:
         with open_regular(path) as file:
-            return _load(file, path)
+            content = _load(file, path)
+            _require_few_copies(content, os.fstat(file.fileno()).st_size)
+            return content
     except RefusedContentError as error:
         raise ModelError(
             f"{path}: asks for {error} when it is loaded, which is refused because it could run code; "
@@ -154,6 +161,32 @@ def _load(file: BinaryIO, path: Path) -> Any:
         raise ModelError(f"{path}: is no file that torch.save wrote; give a .pth or .pkl file with weights")
     content = load_pickle(file, size)
     return load_legacy(file, size) if is_same(content, MAGIC_NUMBER) else content
+
+
+def _require_few_copies(content: Any, file_bytes: int) -> None:
+    """Check that copying each tensor and array of a file takes about as much memory as the file has bytes.
+
+    Ten thousand names may refer to one array. Whoever loads them, an optimizer for example, copies it for each.
+
+    Raises:
+        MalformedPickleError: the copies would take far more.
+    """
+    bytes_left = _MAX_COPIES * file_bytes
+
+    def items_counted(value: Any) -> Iterable[Any]:
+        nonlocal bytes_left
+        if isinstance(value, Tensor):
+            bytes_left -= value.numel() * value.element_size()
+        elif isinstance(value, np.ndarray):
+            bytes_left -= value.nbytes
+        if bytes_left < 0:
+            raise DataBoundsError("it refers to the same numbers again and again")
+        return items_of(value)
+
+    try:
+        check_bounds(content, items_counted, max_items=MAX_OPCODES, max_depth=MAX_DEPTH)
+    except DataBoundsError as error:
+        raise MalformedPickleError(str(error)) from error
 
 
 def load_weights(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .layers import ConvNorm2d, init_xavier
+from .layers import ConvNorm2d, init_xavier, with_sound_gradient
 from .resnet import ResNet, build_resnet
 
 
@@ -28,6 +28,10 @@ class LastLevels(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return p6, p7."""
+        levels: list[Tensor] = with_sound_gradient(self._levels, x, self.p6.weight)
+        return levels
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
         p6 = self.p6(x)
         return [p6, self.p7(F.relu(p6))]
 

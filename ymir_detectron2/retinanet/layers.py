@@ -175,3 +175,18 @@ def _to_frozen(norm: Any) -> FrozenBatchNorm2d:
 def autocast(device: torch.device, dtype: torch.dtype | None) -> ContextManager[Any]:
     """Return the context of mixed precision: torch computes in `dtype` where that is safe; None is plain fp32."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def with_sound_gradient(convolve: Callable[[Tensor], Any], x: Tensor, weight: Tensor) -> Any:
+    """Return `convolve(x)`; in training on the CPU computed in fp32, whatever autocast says.
+
+    For convolutions with stride 2: where their input is one cell wide, oneDNN's bf16 gradient of their weights reads
+    memory that nobody has written (torch 2.14.1), and is NaN or anything else. Only levels above res5 are so narrow.
+
+    Args:
+        weight: of one of the convolutions. A network that was cast to bf16 as a whole predicts only.
+    """
+    if x.device.type != "cpu" or weight.dtype != torch.float32 or not torch.is_grad_enabled():
+        return convolve(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):  # torch 1.10 warns of its own default type
+        return convolve(x.float())

@@ -5,7 +5,8 @@ states of whatever it has built. This one knows the opcodes of plain data only; 
 text, bytes, lists, tuples, dictionaries and sets of exactly these types, and what the given functions return.
 
 Nothing that a program says is believed before it is checked: lengths against the rest of the file, which bounds the
-memory; the number of opcodes, which bounds the time; keys, since hashing a tuple in a tuple in a tuple overflows the C
+memory; what it gives to functions, which may copy it: the memo has the same megabyte for each of a million calls; the
+number of opcodes and calls, which bounds the time; keys, since hashing a tuple in a tuple in a tuple overflows the C
 stack. Protocols 0 to 5 are read; text of Python 2 is decoded as latin1.
 
 Source: the opcodes are specified in Python's pickletools.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any, BinaryIO, Callable, ClassVar, Mapping
+from typing import Any, BinaryIO, Callable, ClassVar, Iterable, Mapping
 
 from ..data_bounds import DataBoundsError, check_bounds
 from .pickle_arguments import (
@@ -33,7 +34,12 @@ from .pickle_arguments import (
 
 MAX_OPCODES = 2_000_000
 """A checkpoint of a large detector with its optimiser has 100,000. One opcode makes 216 bytes at most: an empty set."""
+MAX_CALLS = 200_000
+"""The same checkpoint has 10,000. The slowest call, of a tensor, takes some 15 microseconds."""
 MAX_DEPTH = 50
+_MAX_GIVEN = 4
+"""How many times as many bytes as the pickle has functions may be given; arrays of Python 2 count twice."""
+_FREE_BYTES = 1 << 16  # names such as "latin1" are given again and again, which counts in a small file only
 
 
 class Builder:
@@ -82,6 +88,8 @@ class PickleReader:
         self._marked: list[list[Any]] = []  # the stacks below each MARK
         self._memo: dict[int, Any] = {}
         self._num_unbuilt = 0
+        self._calls_left, self._items_left = MAX_CALLS, MAX_OPCODES
+        self._bytes_left = _MAX_GIVEN * size + _FREE_BYTES
 
     def load(self) -> Any:
         """Return the object of the pickle.
@@ -106,7 +114,7 @@ class PickleReader:
             raise MalformedPickleError("ends in the middle")
         value = self._stack.pop()
         try:
-            check_bounds(value, _children, max_items=MAX_OPCODES, max_depth=MAX_DEPTH)
+            check_bounds(value, items_of, max_items=MAX_OPCODES, max_depth=MAX_DEPTH)
         except DataBoundsError as error:
             raise MalformedPickleError(str(error)) from error
         return value
@@ -249,6 +257,7 @@ class PickleReader:
         arguments, builder = self._stack.pop(), self._stack.pop()
         if not isinstance(builder, Builder) or type(arguments) is not tuple:
             raise RefusedContentError(f"a call of a {type(builder).__name__}")
+        self._count_given(arguments)
         value = builder.function(*arguments)
         self._num_unbuilt += isinstance(value, Unbuilt)
         self._stack.append(value)
@@ -256,11 +265,23 @@ class PickleReader:
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
         if isinstance(target, Unbuilt):
+            self._count_given(state if type(state) is tuple else ())
             target.value = self._stack[-1] = target.build(state)
             self._num_unbuilt -= 1
         # the state of an OrderedDict, with which torch.save keeps the versions of layers, is dropped: nobody reads it
         elif type(target) is not dict:
             raise RefusedContentError(f"the state of a {type(target).__name__}")
+
+    def _count_given(self, values: tuple[Any, ...]) -> None:
+        """Count a call and what it is given, each time anew: the call may copy all of it."""
+        self._calls_left -= 1
+        for value in values:
+            if type(value) in (bytes, str):
+                self._bytes_left -= len(value)
+            elif type(value) in (list, tuple, dict):
+                self._items_left -= len(value)
+        if min(self._calls_left, self._bytes_left, self._items_left) < 0:
+            raise MalformedPickleError("more calls, or of more data, than any weight file needs")
 
     def _persistent(self) -> None:
         if self._load_persistent is None:
@@ -298,7 +319,8 @@ class PickleReader:
     }
 
 
-def _children(value: Any) -> Any:
+def items_of(value: Any) -> Iterable[Any]:
+    """Return the values of a container of a pickle; of anything else ()."""
     if type(value) is dict:
         return value.values()
     return value if type(value) in (list, tuple, set) else ()

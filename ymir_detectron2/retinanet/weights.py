@@ -13,7 +13,8 @@ from typing import Callable, Sequence
 
 from ..config.model_zoo import CATALOG
 from ..download import download
-from ..errors import ModelError, NetworkError, StorageError
+from ..errors import ModelError, NetworkError, StorageError, briefly
+from ..untrusted_files import is_file, is_path
 from .checkpoint import read_checkpoint
 from .weight_digests import check_digest
 
@@ -38,9 +39,11 @@ def resolve_weights(reference: str, folders: Sequence[Path]) -> Path | None:
     """
     if not reference:
         return None
+    if not is_path(reference):
+        raise ModelError(f"MODEL.WEIGHTS {briefly(reference)}: cannot be a path or an address; correct it")
     address = _address(reference)
     if "://" not in address:
-        if not Path(address).is_file():
+        if not is_file(Path(address)):
             raise ModelError(
                 f"MODEL.WEIGHTS {address}: no such file (looked in {Path.cwd()} for a relative path); "
                 "give the path of a .pth or .pkl file"
@@ -65,7 +68,7 @@ def find_weights(reference: str, folders: Sequence[Path]) -> Path | None:
     parts = place_below_folder(reference).split("/")
     # people copy such a file with the whole path below the folder, or with less of it
     candidates = (Path(folder, *parts[start:]) for folder in folders for start in range(len(parts)))
-    return next((path for path in candidates if path.is_file()), None)
+    return next(filter(is_file, candidates), None)
 
 
 def place_below_folder(reference: str) -> str:

@@ -24,6 +24,7 @@ from .script import TaskRun
 logger = logging.getLogger(__name__)
 
 UNREADABLE_IMAGE = "unreadable image"
+LARGE_IMAGE = "image too large for the memory, left out"
 REPEATED_NAME = "file name that another candidate has too, left out"
 """Data issues, by which images are counted in the log and in the summary. The platform identifies an image of a result
 only by its file name."""
@@ -88,6 +89,11 @@ class PredictionTask:
             )
             self._detector = load_engine(self.run.engine_name).load_detector(self.package, options)
         return self._detector
+
+    @property
+    def arithmetic(self) -> str:
+        """What the detector computes in, see `Detector.arithmetic`; '' before it is loaded."""
+        return "" if self._detector is None else self._detector.arithmetic
 
     def predict_images(
         self, entries: Iterable[IndexEntry], hooks: PredictionHooks, tiling: Tiling

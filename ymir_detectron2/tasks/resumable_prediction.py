@@ -1,7 +1,8 @@
 """Resumable prediction: a row for every candidate, made by all processes of a task and kept on disk until the result is
 written, with its progress for the platform, the log, and a person at a terminal.
 
-Candidates are sharded over the processes (GPUs) in blocks; the output is byte-identical for any number of processes.
+Candidates are sharded over the processes (GPUs) in blocks; the output is byte-identical for any number of processes on
+devices of one kind (docs/precision.md).
 What could not be read is tried again at every start: a folder may not have been mounted.
 """
 
@@ -21,13 +22,15 @@ from tqdm import tqdm
 from ..config.mining_algorithms import MINING_ALGORITHMS
 from ..config.settings import InferSettings, MiningSettings, read_settings, values_where
 from ..contract.index_file import IndexEntry
+from ..contract.infer_result import can_be_result_box
 from ..contract.partial_results import PARTIAL_RESULTS_DIR, PartialResults
 from ..dataset.image_reading import read_image_bgr
-from ..errors import DatasetError, ImageError, ModelError, StoppedError
+from ..errors import DatasetError, ImageError, ImageTooLargeError, ModelError, StoppedError
 from ..file_digest import file_digest
 from ..inference.predict import BLOCK, ImagePrediction, PredictionHooks
 from ..version import describe_version
-from .prediction_task import UNREADABLE_IMAGE, PredictionTask
+from .computed_in import note_arithmetic
+from .prediction_task import LARGE_IMAGE, UNREADABLE_IMAGE, PredictionTask
 from .script import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -62,7 +65,8 @@ class ResumablePrediction:
         if reuses_predictions(task.run):
             kind = "mining+infer"  # the same rows for both steps
         folder = task.run.task.output_dir / PARTIAL_RESULTS_DIR / f"{kind}-{fingerprint(task, kind)[:16]}"
-        self._partial_results = PartialResults(folder, task.run.rank, task.run.start)
+        self._has_scores, self._has_boxes = kind != "infer", kind != "mining"
+        self._partial_results = PartialResults(folder, task.run.rank, task.run.start, self._can_be_block)
 
     def run(self, start: Start) -> None:
         """Predict the missing blocks; in the main process, return when those of all processes are complete.
@@ -96,8 +100,10 @@ class ResumablePrediction:
                     done_before = self._count_images(self._partial_results.done()) if run.is_main else 0
                     # entries first: when they end, zip must not have taken an image of the next block
                     for entry, image in zip(index.entries(first, last), images):
-                        rows.append({"error": str(image.error)} if image.error else make_row(entry, image))
+                        rows.append(_row_of_error(image.error) if image.error else make_row(entry, image))
                         progress.update(done_before + len(rows))
+                    if block == missing[0]:  # only now: a process that dies before has computed nothing
+                        note_arithmetic(self._partial_results.folder, self._task.arithmetic)
                     self._partial_results.add(block, rows, provisional=_has_errors(rows))
             self._gather(block_count, progress)
         self.figures = progress.figures()
@@ -133,7 +139,7 @@ class ResumablePrediction:
             for row, number, entry in zip(rows, numbers, entries):  # rows first: their end must not cost a number
                 if "error" in row:
                     unreadable += 1
-                    self._task.issues.add(UNREADABLE_IMAGE, row["error"])
+                    self._task.issues.add(LARGE_IMAGE if "is_large" in row else UNREADABLE_IMAGE, row["error"])
                 yield number, entry, row
         if unreadable == self._total:
             raise DatasetError(
@@ -155,11 +161,28 @@ class ResumablePrediction:
             progress.update(self._count_images(self._partial_results.done()))
             time.sleep(_POLL_S)
 
+    def _can_be_block(self, number: int, rows: Any) -> bool:
+        """Return whether this task can have written these rows: one damaged block would shift all that follow."""
+        length = min(BLOCK, self._total - number * BLOCK)
+        return type(rows) is list and 0 < length == len(rows) and all(map(self._can_be_row, rows))
+
+    def _can_be_row(self, row: Any) -> bool:
+        if type(row) is not dict or "error" in row:
+            return type(row) is dict and type(row["error"]) is str
+        boxes = row.get("boxes")
+        has_boxes = not self._has_boxes or (type(boxes) is list and all(map(can_be_result_box, boxes)))
+        return has_boxes and (not self._has_scores or type(row.get("score")) in (int, float))
+
     def _count_images(self, blocks: set[int]) -> int:
         """Only the last block may hold fewer than BLOCK."""
         last = (self._total - 1) // BLOCK
         missing = (last + 1) * BLOCK - self._total
         return len(blocks) * BLOCK - (missing if last in blocks else 0)
+
+
+def _row_of_error(error: ImageError) -> Row:
+    row: Row = {"error": str(error)}
+    return {**row, "is_large": True} if isinstance(error, ImageTooLargeError) else row
 
 
 def _has_errors(rows: Sequence[Row]) -> bool:

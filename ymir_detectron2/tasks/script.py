@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from typing import Callable, Generic, Sequence
 
 from ..config.settings import TaskSettings, read_settings, unknown_keys
+from ..contract.images_in_work import machine_rank
 from ..contract.monitor import Monitor
 from ..contract.task import Task, load_task
+from ..dataset.reading_guard import ReadingGuard, use_guard
 from ..engines.registry import choose_engine
 from ..entrypoint import START_VARIABLE, Process, argument_parser, run_process
-from ..errors import ExecutorError, StoppedError
+from ..errors import ConfigError, ExecutorError, StoppedError, briefly
 from ..stop_signal import StopSignal
 from ..version import describe_version
 
 logger = logging.getLogger(__name__)
+
+_NUMBER = re.compile("0|[1-9][0-9]{0,5}")
+_START = re.compile("[0-9A-Za-z]{0,64}")  # it becomes part of file names
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,19 @@ def run_script(
     """
     parser = argument_parser(description)
     parser.add_argument(
-        "--progress", type=float, nargs=2, default=(0.0, 1.0), metavar=("FIRST", "LAST"),
+        "--progress", type=_fraction, nargs=2, default=(0.0, 1.0), metavar=("FIRST", "LAST"),
         help="the share of the task's progress that is this script's",
     )  # fmt: skip
     arguments = parser.parse_args(argv)
     logging.captureWarnings(True)
-    is_main = _launcher_number("RANK", 0) == 0
+    is_main = os.environ.get("RANK", "0").strip() in ("", "0")  # read properly where a failure can be reported
 
     def work(process: Process) -> None:
         try:
             settings_class, function = load()
-            function(_prepare(process, description, settings_class))
+            run = _prepare(process, description, settings_class)
+            with use_guard(_reading_guard(run)):
+                function(run)
             if is_main:
                 process.monitor.report(1.0)
         except ExecutorError:
@@ -94,7 +102,8 @@ def _prepare(process: Process, description: str, settings_class: type[TaskSettin
     task = load_task(process.env_file)
     settings = read_settings(settings_class, task.config)
     engine_name, reason = choose_engine(settings.engine)
-    rank, world_size = _launcher_number("RANK", 0), _launcher_number("WORLD_SIZE", 1)
+    rank, world_size = _share("RANK", "WORLD_SIZE")
+    local_rank, local_world_size = _share("LOCAL_RANK", "LOCAL_WORLD_SIZE")
     if rank == 0:
         process.monitor.report(0.0)  # has no effect unless the folder of monitor.txt was missing at the first time
         logger.info(
@@ -106,14 +115,53 @@ def _prepare(process: Process, description: str, settings_class: type[TaskSettin
             logger.warning(sentence)
     return TaskRun(
         task, settings, engine_name, process.monitor, process.stop,
-        is_main=rank == 0, is_local_main=_launcher_number("LOCAL_RANK", 0) == 0, rank=rank, world_size=world_size,
-        is_multi_node=world_size > _launcher_number("LOCAL_WORLD_SIZE", 1), start=os.environ.get(START_VARIABLE, ""),
+        is_main=rank == 0, is_local_main=local_rank == 0, rank=rank, world_size=world_size,
+        is_multi_node=world_size > local_world_size, start=_start(),
     )  # fmt: skip
 
 
-def _launcher_number(name: str, default: int) -> int:
-    """Return what torch's launcher has set, without importing torch, which takes seconds."""
-    return int(os.environ.get(name, str(default)))
+def _reading_guard(run: TaskRun[TaskSettings]) -> ReadingGuard:
+    return ReadingGuard(
+        # without start.py there is nobody who counts deaths at the next start, and removes the record in the end
+        run.task.output_dir if run.start else None,
+        machine_rank=machine_rank(),
+        processes=_share("LOCAL_RANK", "LOCAL_WORLD_SIZE")[1],
+        max_megapixels=run.settings.max_image_megapixels,
+    )
+
+
+def _share(rank_name: str, size_name: str) -> tuple[int, int]:
+    """Return the number of this process among those that torch's launcher has started, and how many they are.
+
+    Without importing torch, which takes seconds.
+
+    Raises:
+        ConfigError: the environment says something else.
+    """
+    rank, size = os.environ.get(rank_name, "0"), os.environ.get(size_name, "1")
+    if not (_NUMBER.fullmatch(rank) and _NUMBER.fullmatch(size) and int(rank) < int(size)):
+        raise ConfigError(
+            f"environment variables {rank_name}={briefly(rank)} and {size_name}={briefly(size)}: expected a number from"
+            " 0 on below another one, as torch's launcher sets them; remove both to run one process"
+        )
+    return int(rank), int(size)
+
+
+def _start() -> str:
+    start = os.environ.get(START_VARIABLE, "")
+    if not _START.fullmatch(start):
+        raise ConfigError(
+            f"environment variable {START_VARIABLE}={briefly(start)}: expected letters and digits, as start.py sets"
+            " it; remove it"
+        )
+    return start
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("not between 0 and 1")
+    return value
 
 
 def _requested_device(task: Task) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from ..errors import ConfigError, DatasetError, briefly
-from ..untrusted_files import open_regular, path_below
-from .annotation_writer import LabelledBox
+from ..untrusted_files import is_file, open_regular, path_below
+from .annotation_writer import MAX_PIXEL, LabelledBox, is_name
 from .task_folder import AnnotatedImage
 
 logger = logging.getLogger(__name__)
@@ -25,29 +26,64 @@ def read_coco(images_dir: Path, json_file: Path) -> list[AnnotatedImage]:
         DatasetError: if an image file is missing or an annotation refers to an unknown image or category.
     """
     content = _load_coco(json_file)
-    try:
-        # ids are arbitrary in COCO: those of its own categories have gaps
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        boxes: dict[Any, list[LabelledBox]] = {image["id"]: [] for image in content["images"]}
-        crowds = 0
-        for annotation in content["annotations"]:
+    # ids are arbitrary in COCO: those of its own categories have gaps
+    with _entries(json_file, content, "categories") as categories:
+        names = {category["id"]: _class_name(category["name"]) for category in categories}
+    with _entries(json_file, content, "images") as images:
+        boxes: dict[Any, list[LabelledBox]] = {image["id"]: [] for image in images}
+    crowds = 0
+    with _entries(json_file, content, "annotations") as annotations:
+        for annotation in annotations:
             if annotation.get("iscrowd"):
                 crowds += 1
                 continue
-            x, y, w, h = (float(value) for value in annotation["bbox"])
-            # the sum is rounded, not w and h, so that neighbouring boxes stay neighbours; -1: exclusive -> inclusive
-            corners = round(x), round(y), round(x + w) - 1, round(y + h) - 1
-            boxes[annotation["image_id"]].append((names[annotation["category_id"]], *corners))
-    except (KeyError, TypeError, ValueError) as exc:
-        raise DatasetError(
-            f"{json_file}: an entry is incomplete or points nowhere ({exc!r}); correct the file"
-        ) from exc
+            box = (names[annotation["category_id"]], *_corners(annotation["bbox"]))
+            boxes[annotation["image_id"]].append(box)
     if crowds:
         logger.warning("left out %d crowd regions of %s", crowds, json_file)
     return [
         AnnotatedImage(_find_image(images_dir, image, json_file), tuple(boxes[image["id"]]))
         for image in content["images"]
     ]
+
+
+@contextlib.contextmanager
+def _entries(json_file: Path, content: Mapping[str, Any], key: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """Iterate over the entries of a list; whatever is wrong with one becomes an error that says which and what."""
+    number = 0
+
+    def entries() -> Iterator[dict[str, Any]]:
+        nonlocal number
+        for number, entry in enumerate(content[key], start=1):  # noqa: B007 - the message names it
+            if not isinstance(entry, dict):
+                raise TypeError(f"expected an object, found {briefly(entry)}")
+            yield entry
+
+    try:
+        yield entries()
+    except KeyError as error:
+        finding = f"{briefly(error.args[0])} is missing, or is no id of this file"
+    except (TypeError, ValueError, OverflowError) as error:
+        finding = str(error)
+    else:
+        return
+    raise DatasetError(f"{json_file}: entry {number} of {key}: {finding}; correct it")
+
+
+def _class_name(name: Any) -> str:
+    if not isinstance(name, (str, int, float)) or not is_name(str(name)):
+        raise ValueError(f"{briefly(name)} cannot be the name of a class")
+    return str(name)
+
+
+def _corners(bbox: Any) -> tuple[int, int, int, int]:
+    """Return x1 y1 x2 y2 in whole pixels, inclusive, of x, y, w, h."""
+    numbers = [] if not isinstance(bbox, list) else [n for n in bbox if isinstance(n, (int, float))]
+    if len(numbers) != 4 or len(bbox) != 4 or not all(abs(number) <= MAX_PIXEL for number in numbers):
+        raise ValueError(f"bbox is {briefly(bbox)}, expected x, y, w, h in pixels")
+    x, y, w, h = map(float, numbers)
+    # the sum is rounded, not w and h, so that neighbouring boxes stay neighbours; -1: exclusive -> inclusive
+    return round(x), round(y), round(x + w) - 1, round(y + h) - 1
 
 
 def _load_coco(json_file: Path) -> dict[str, Any]:
@@ -57,7 +93,7 @@ def _load_coco(json_file: Path) -> dict[str, Any]:
     except OSError as exc:
         raise ConfigError(f"{json_file}: cannot be read ({exc.strerror}); give a COCO JSON file") from exc
     except (ValueError, RecursionError) as exc:
-        raise ConfigError(f"{json_file}: is no JSON ({exc}); give a COCO JSON file") from exc
+        raise ConfigError(f"{json_file}: is no JSON in UTF-8 ({exc}); give a COCO JSON file") from exc
     keys = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
         raise ConfigError(f"{json_file}: needs the lists {', '.join(keys)}; give a COCO JSON file")
@@ -65,10 +101,12 @@ def _load_coco(json_file: Path) -> dict[str, Any]:
 
 
 def _find_image(images_dir: Path, image: Mapping[str, Any], json_file: Path) -> Path:
-    name = str(image.get("file_name", ""))
+    name = image.get("file_name", "")
+    if not isinstance(name, str):
+        raise DatasetError(f"{json_file}: file_name is {briefly(name)}, expected text; correct it")
     # file_name may contain folders that images_dir does not have
     for file in (path_below(images_dir, name), path_below(images_dir, Path(name).name)):
-        if file is not None and file.is_file():
+        if file is not None and is_file(file):
             return file
     raise DatasetError(
         f"{json_file}: image {briefly(name)} is not in {images_dir}; give the folder that holds it, and copies in place"

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from ..contract.task import class_key
-from ..errors import ConfigError, DatasetError, ExecutorError, StorageError
+from ..errors import ConfigError, DatasetError, ExecutorError, StorageError, briefly, printable
 from ..untrusted_files import read_lines
 from ..yaml_file import NotYamlError, parse_yaml
+from .annotation_writer import is_name
 from .coco_source import read_coco
 from .packed_model import ModelSource, training_class_names
 from .releases import RELEASES
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)-8s %(message)s")
     options = _parser().parse_args(arguments)
     try:
-        print(make_task(options))
+        print(printable(make_task(options)))
     except (ExecutorError, OSError) as exc:
         sentence = StorageError.from_os_error(options.out, exc) if isinstance(exc, OSError) else exc
         print(f"make_task: {sentence}", file=sys.stderr)
@@ -76,11 +77,11 @@ def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not key or not equals:
-            raise ConfigError(f"--config {pair!r}: expected key=value")
+            raise ConfigError(f"--config {briefly(pair)}: expected key=value")
         try:
             values[key] = parse_yaml(text) if text else ""  # YAML would give None, which the form cannot send
         except NotYamlError as exc:
-            raise ConfigError(f"--config {pair!r}: the value is no YAML; put it in quotes") from exc
+            raise ConfigError(f"--config {briefly(pair)}: the value is no YAML; put it in quotes") from exc
     return values
 
 
@@ -179,7 +180,11 @@ def _split_source(options: argparse.Namespace, split: str) -> Any:
 
 
 def _listed_classes(options: argparse.Namespace) -> list[str]:
-    return [class_key(name) for name in (options.classes or "").split(",") if name.strip()]
+    names = [class_key(name) for name in (options.classes or "").split(",") if name.strip()]
+    for name in names:
+        if not is_name(name):
+            raise ConfigError(f"--classes: {briefly(name)} cannot be the name of a class; correct it")
+    return names
 
 
 def _all_classes(images: Sequence[AnnotatedImage]) -> list[str]:

@@ -13,8 +13,9 @@ from typing import Any, Mapping, Sequence, Union
 
 import yaml
 
+from ..contract.task import read_class_names
 from ..errors import ConfigError, briefly
-from ..untrusted_files import path_below
+from ..untrusted_files import is_file, path_below
 from ..yaml_file import load_yaml_mapping
 from .assets import place_file
 from .releases import Release
@@ -44,7 +45,7 @@ class PackedStage:
     @property
     def class_names(self) -> list[str]:
         """Class names in the order of the training; empty if they are not known."""
-        return [str(name) for name in self.executor_config.get("class_names") or []]
+        return list(read_class_names(self.folder, self.executor_config))
 
 
 def pack_best_stage(source: ModelSource) -> PackedStage:
@@ -71,16 +72,14 @@ def pack_best_stage(source: ModelSource) -> PackedStage:
     for listed in entry["files"]:
         # in the order of the platform: the folder of the stage, then /out/models
         places = (path_below(source, f"{name}/{listed}"), path_below(source, listed))
-        path = next((path for path in places if path is not None and path.is_file()), None)
+        path = next((path for path in places if path is not None and is_file(path)), None)
         if path is None:
             raise ConfigError(
                 f"{source}: result.yaml lists {briefly(listed)}, which is not there; finish the training first"
             )
         files.append((listed, path))
-    return PackedStage(
-        name, tuple(files), float(entry.get("mAP", 0)), int(entry.get("timestamp", 0)), _load_training_config(source),
-        source,
-    )  # fmt: skip
+    m_ap, timestamp = (_number(source / "result.yaml", key, entry.get(key) or 0) for key in ("mAP", "timestamp"))
+    return PackedStage(name, tuple(files), float(m_ap), int(timestamp), _load_training_config(source), source)
 
 
 def training_class_names(source: ModelSource | None) -> list[str]:
@@ -139,10 +138,20 @@ def _best_entry(result_file: Path) -> tuple[str, Mapping[str, Any]]:
     return best, entry
 
 
+def _number(result_file: Path, key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**63:  # NaN is neither
+        raise ConfigError(f"{result_file}: {key} of the best stage is {briefly(value)}, expected a number; {_REMEDY}")
+    return value
+
+
 def _load_mapping(file: Path) -> dict[str, Any]:
     return load_yaml_mapping(file, ConfigError, _REMEDY)
 
 
 def _load_training_config(models_dir: Path) -> dict[str, Any]:
     config_file = models_dir.resolve().parent.parent / "in" / "config.yaml"
-    return _load_mapping(config_file) if config_file.is_file() else {}
+    if not is_file(config_file):
+        return {}
+    config = _load_mapping(config_file)
+    read_class_names(config_file, config)  # those that cannot be read are not passed on either
+    return config

@@ -6,13 +6,15 @@ The folders may also have VOC's own names, Annotations and JPEGImages.
 from __future__ import annotations
 
 import logging
+import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Sequence
 
-from ..errors import ConfigError, DatasetError
-from ..untrusted_files import open_regular, read_lines
-from .annotation_writer import LabelledBox
+from ..errors import ConfigError, DatasetError, briefly
+from ..untrusted_files import is_file, open_regular, read_lines
+from ..xml_file import NotXmlError, parse_xml
+from .annotation_writer import MAX_PIXEL, LabelledBox, is_name
 from .task_folder import AnnotatedImage
 
 logger = logging.getLogger(__name__)
@@ -52,22 +54,38 @@ def list_voc_images(folder: Path, split: str) -> list[Path]:
         DatasetError: if a listed image is missing.
     """
     images = _find_folder(folder, ("images", "JPEGImages"))
-    split_file = next((file for file in (folder / split, Path(split)) if file.is_file()), None)
+    split_file = next(filter(is_file, (folder / split, Path(split))), None)
     if split_file is None:
         raise ConfigError(f"{split}: no such split file, neither below {folder} nor as a path")
     by_name: dict[str, Path] = {}  # one listing of the folder: splits name stems, images may have any extension
-    for file in sorted(images.iterdir()):
+    for file in _list(images):
         by_name.setdefault(file.stem, file)
     listed = []
-    for line_number, line in enumerate(read_lines(split_file), start=1):
+    for line_number, line in enumerate(_read_split(split_file), start=1):
         stem = line.strip()
         if not stem:
             continue
         image = by_name.get(stem) or by_name.get(Path(stem).stem)  # some splits list file names
         if image is None:
-            raise DatasetError(f"{split_file}:{line_number}: no image named {stem!r} in {images}; correct the line")
+            raise DatasetError(
+                f"{split_file}:{line_number}: no image named {briefly(stem)} in {images}; correct the line"
+            )
         listed.append(image)
     return listed
+
+
+def _read_split(file: Path) -> list[str]:
+    try:
+        return read_lines(file)
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be read ({exc.strerror}); give a list of names") from exc
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as exc:
+        raise ConfigError(f"{folder}: cannot be listed ({exc.strerror}); let this user read it") from exc
 
 
 def _find_folder(folder: Path, names: Sequence[str]) -> Path:
@@ -81,10 +99,10 @@ def _read_annotation(file: Path) -> tuple[tuple[LabelledBox, ...], int]:
     """Return the boxes of one file, and how many of its objects have none."""
     try:
         with open_regular(file) as content:
-            root = ElementTree.parse(content).getroot()  # noqa: S314 - expat limits entity expansion since 2.4.1
+            root = parse_xml(content.read())
     except OSError as exc:
         raise DatasetError(f"{file}: cannot be read ({exc.strerror}); an image without objects needs one too") from exc
-    except ElementTree.ParseError as exc:
+    except NotXmlError as exc:
         raise DatasetError(f"{file}: is no XML ({exc}); correct it or take its image out of the split") from exc
     boxes: list[LabelledBox] = []
     without_box = 0  # the platform exports objects of zero width or height without <bndbox>
@@ -92,6 +110,8 @@ def _read_annotation(file: Path) -> tuple[tuple[LabelledBox, ...], int]:
         name, corners = node.findtext("name"), node.find("bndbox")
         if not name or not name.strip():
             raise DatasetError(f"{file}: an object has no <name>; correct it")
+        if not is_name(name):
+            raise DatasetError(f"{file}: {briefly(name)} cannot be the name of a class; correct it")
         if corners is None:
             without_box += 1
             continue
@@ -103,6 +123,9 @@ def _read_annotation(file: Path) -> tuple[tuple[LabelledBox, ...], int]:
 def _read_corner(corners: ElementTree.Element, tag: str, file: Path) -> int:
     text = corners.findtext(tag)
     try:
-        return int(float(text or ""))  # fractions are cut, as the platform's import does
-    except (ValueError, OverflowError) as exc:
-        raise DatasetError(f"{file}: <{tag}> holds {text!r}, expected pixels; correct it") from exc
+        corner = float(text or "")
+    except ValueError:
+        corner = math.nan
+    if not abs(corner) <= MAX_PIXEL:  # NaN is neither
+        raise DatasetError(f"{file}: <{tag}> holds {briefly(text)}, expected pixels; correct it")
+    return int(corner)  # fractions are cut, as the platform's import does

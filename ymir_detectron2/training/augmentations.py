@@ -62,11 +62,19 @@ def jitter_colours(image_hwc: np.ndarray, brightness: float, contrast: float, sa
         image_hwc: (H, W, 3) uint8.
         brightness, contrast, saturation: factors; 1 changes nothing.
     """
-    values = image_hwc.astype(np.float32) * brightness
+    # in place: as one expression, seven arrays of the size of this one would exist at a time
+    values = image_hwc.astype(np.float32)
+    values *= brightness
     mean = float(values.mean())
-    values = (values - mean) * contrast + mean
+    values -= mean
+    values *= contrast
+    values += mean
     grey = values.mean(axis=2, keepdims=True)  # (H, W, 1)
-    return np.clip(np.rint((values - grey) * saturation + grey), 0, 255).astype(np.uint8)
+    values -= grey
+    values *= saturation
+    values += grey
+    np.rint(values, out=values)
+    return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
 def mosaic(images: Sequence[LabelledImage]) -> LabelledImage:
@@ -91,6 +99,12 @@ def mosaic(images: Sequence[LabelledImage]) -> LabelledImage:
         boxes.append(image.boxes_xyxy * ratio + np.array([left, top] * 2, dtype=np.float32))
         classes.append(image.classes)
     return LabelledImage(canvas, np.concatenate(boxes), np.concatenate(classes))
+
+
+def augmentation_bytes_per_pixel(names: Sequence[str]) -> int:
+    """Return the memory that the augmentations of a training image need at their peak, besides the image itself."""
+    others = 3 * 3 + 3 if "mosaic" in names else 0  # three images as large, and the canvas
+    return others + (4 * 3 + 4 + 3 if "colour_jitter" in names else 0)  # float32, its grey, and the result
 
 
 class Augmentations:

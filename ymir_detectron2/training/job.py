@@ -63,6 +63,6 @@ class TrainJob:
     """Called after the files of a stage are written, in rank 0 only; returns plots as PNGs, by name."""
     on_anchors: Callable[[Mapping[str, Any]], None]
     """Called with the anchor figures for the dataset report, in rank 0 only."""
-    on_resume: Callable[[], None]
-    """Called when the training resumes from a checkpoint, in rank 0 only."""
+    on_resume: Callable[[], bool]
+    """Called when the training resumes from a checkpoint, in rank 0 only; returns whether it still has a stage."""
     stop_requested: Callable[[], bool]

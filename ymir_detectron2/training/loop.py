@@ -21,7 +21,6 @@ from ..contract.data_issues import DataIssues
 from ..dataset.coco_json import CocoDataset
 from ..retinanet.model import RetinaNet
 from .augmentations import LabelledImage
-from .checkpointing import TrainingState, random_state, set_random_state
 from .ema import ModelEma
 from .gradient_accumulation import GradientAccumulator
 from .lr_schedule import learning_rate_factor, set_learning_rate
@@ -31,6 +30,7 @@ from .optimizer import build_optimizer, clip_gradients, gradient_norm
 from .run import TrainingRun
 from .samples import BatchItem, TrainingDataset, readable_batches
 from .sampling import InfiniteBatchSampler, require_even_shares
+from .training_state import TrainingState, random_state, set_random_state
 
 logger = logging.getLogger(__name__)
 
@@ -183,11 +183,13 @@ class Trainer:
     def restore(self, state: Mapping[str, Any], step: int) -> None:
         """Continue after `step` steps as if there had been no interruption; called before the first step."""
         self._state.restore(state["state"])
+        self._state.require_sound()
         self._recovery.load_state_dict(state["recovery"])
+        set_random_state(state["random"])
+        # after all that may find damage: the larger number of micro-batches would stay
         self._num_batches_read = state["batches_used"]
         self._gradients.micro_batches = max(self._gradients.micro_batches, state["parts"])
         self.skipped_steps = state["skipped_steps"]
-        set_random_state(state["random"])
 
 
 def _build_scaler(device: torch.device) -> Any:

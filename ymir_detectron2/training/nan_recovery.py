@@ -7,7 +7,7 @@ from typing import Any, Mapping
 
 from .. import distributed
 from ..errors import NonFiniteLossError
-from .checkpointing import TrainingState
+from .training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -71,5 +71,7 @@ class NanRecovery:
         return {"used": self.num_recoveries}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if not 0 <= state["used"] <= MAX_RECOVERIES:
+            raise ValueError("the number of NaN recoveries is out of range")
         self.num_recoveries = state["used"]
         self._snapshots.clear()  # they are older than the state that has just been loaded

@@ -7,6 +7,7 @@ iter_0000120/config.yaml. A checkpoint is the whole state of an unfinished train
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Mapping, Protocol
 
@@ -17,7 +18,7 @@ from ..atomic_file import atomic_write
 from ..config.engine_config import EngineConfig
 from ..config.packed_config import packed_yaml
 from ..contract.data_issues import DataIssues
-from ..errors import ExecutorError, StoppedError, StorageError
+from ..errors import ExecutorError, ModelError, StoppedError, StorageError
 from ..evaluation.metrics import Evaluation
 from ..retinanet.checkpoint import write_checkpoint
 from .checkpointing import CheckpointDir, restoring
@@ -25,6 +26,7 @@ from .early_stopping import EarlyStopping, metric_value
 from .evaluate import StageEvaluator
 from .job import StageWeights, TrainJob, TrainSummary
 from .metric_logger import MetricLogger, StepStats
+from .state_check import require_like
 
 logger = logging.getLogger(__name__)
 
@@ -81,29 +83,53 @@ class TrainingRun:
         return self
 
     def resume(self) -> None:
-        """Continue from the newest checkpoint in the output folder, if it belongs to this training.
+        """Continue from the newest sound checkpoint in the output folder that belongs to this training.
 
         Raises:
-            ConfigError: it belongs to another one, and `--resume` was given.
-            ModelError: it bears the name of this one, but is damaged.
+            ConfigError: they belong to another one, and `--resume` was given.
         """
-        state = self._checkpoints.load(must_resume=self._job.must_resume) if self._is_writer else None
-        if state is not None:
-            self._job.on_resume()  # the task reads the list of its earlier stages
-        state = distributed.broadcast_object(state)
-        if state is not None:
-            with restoring(self._job.resume_dir):
-                self._step = self._stage_step = state["step"]
-                self._evaluated_step = state["measured_step"]
-                self._has_stage = state["has_stage"]
-                self._early_stopping.load_state_dict(state["patience"])
-                self._metrics.load_state_dict(state)
-                self.trainer.restore(state["trainer"], self._step)
-            logger.info("resuming from step %d of %d", self._step, self._cfg["SOLVER.MAX_ITER"])
+        checkpoints = self._checkpoints.newest_first(must_resume=self._job.must_resume) if self._is_writer else iter(())
+        begun: dict[str, Any] | None = None
+        while (checkpoint := distributed.broadcast_object(next(checkpoints, None))) is not None:
+            path, state = checkpoint
+            begun = begun or self._state()
+            if self._resume_from(path, state, begun):
+                break
         self._metrics.open(self._step)  # only now: TensorBoard must know from which step on old points are hidden
-        if self._step > self._evaluated_step and self.should_evaluate:  # stopped just before or during the evaluation
+        # stopped just before or during the evaluation; or at the end, with a list of stages that is lost since then
+        is_missing = self._step > self._evaluated_step or (self.is_over and not self._has_stage)
+        if is_missing and self.should_evaluate:
             self.evaluate_and_save_stage()
             self.save_checkpoint()
+
+    def _resume_from(self, path: Path, state: Mapping[str, Any], begun: Mapping[str, Any]) -> bool:
+        """Restore a checkpoint in all processes together, or where it is damaged the state `begun` of step 0."""
+        problem = ""
+        try:
+            with restoring(path):
+                require_like(state, begun)
+                self._restore(state, state["step"])
+        except ModelError as error:
+            problem = str(error)
+        if not distributed.all_reduce_and(not problem, next(self._model.parameters()).device):
+            if self._is_writer:
+                logger.warning("cannot resume from %s", problem or f"{path}: another process cannot")
+            self._restore(begun, 0)
+            return False
+        # the task reads the list of its earlier stages, which may be lost
+        self._has_stage = distributed.broadcast_object(self._job.on_resume() if self._is_writer else None)
+        logger.info("resuming from step %d of %d", self._step, self._cfg["SOLVER.MAX_ITER"])
+        return True
+
+    def _restore(self, state: Mapping[str, Any], step: int) -> None:
+        if not state["measured_step"] <= step <= self._cfg["SOLVER.MAX_ITER"]:
+            raise ValueError("the step is out of range")
+        self._step = self._stage_step = step
+        self._evaluated_step = state["measured_step"]
+        self._has_stage = state["has_stage"]
+        self._early_stopping.load_state_dict(state["patience"])
+        self._metrics.load_state_dict(state)
+        self.trainer.restore(state["trainer"], step)
 
     @property
     def is_over(self) -> bool:
@@ -153,16 +179,17 @@ class TrainingRun:
 
     def save_checkpoint(self) -> None:
         """Write the state of the training, from which it can be resumed."""
-        if not self._is_writer:
-            return
-        content = {
+        if self._is_writer:
+            self._checkpoints.write(self._step, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "has_stage": self._has_stage,
             "measured_step": self._evaluated_step,
             "patience": self._early_stopping.state_dict(),
             **self._metrics.state_dict(),
             "trainer": self.trainer.state(),
         }
-        self._checkpoints.write(self._step, content)
 
     def _save_stage(self, evaluation: Evaluation | None) -> None:
         """Write weights and config, and offer them to the task; `evaluation` is None if there was no time for one."""
@@ -181,10 +208,11 @@ class TrainingRun:
             name, (f"{name}.pth", CONFIG_NAME), evaluation, metric_value(metrics, self._job.settings.best_metric),
             self._metrics.training_losses.curves(), self._metrics.validation_losses.curves(),
         )  # fmt: skip
-        plots = self._job.on_stage(stage)
-        self._metrics.log_plots(self._step, plots)
+        # before the plots, which take seconds: what ends the training meanwhile must not replace an evaluated stage by
+        # weights that are not evaluated
         self._stage_step = self._step
         self._has_stage = True
+        self._metrics.log_plots(self._step, self._job.on_stage(stage))
 
     def _write_weights(self, name: str, metadata: Mapping[str, Any]) -> None:
         while True:
@@ -208,18 +236,19 @@ class TrainingRun:
     def _save_unfinished(self, error: BaseException) -> None:
         """Save the steps since the last stage, when an error or a stop request ends the training."""
         is_stop = isinstance(error, StoppedError) or self._job.stop_requested()
-        # after a failure the weights may be bad: worth saving only if there is nothing else
-        is_worth_it = self._step > self._stage_step and (is_stop or not self._has_stage)
-        if not (self._is_writer and is_worth_it) or isinstance(error, StorageError):
+        if not self._is_writer or isinstance(error, StorageError):
             return
-        logger.warning("saving the weights of step %d, which are not evaluated: their mAP counts as 0", self._step)
         try:
-            self._save_stage(None)
+            # after a failure the weights may be bad: worth saving only if there is nothing else
+            if self._step > self._stage_step and (is_stop or not self._has_stage):
+                logger.warning("saving the weights of step %d, which are not evaluated: their mAP counts as 0",
+                               self._step)  # fmt: skip
+                self._save_stage(None)
             # in the middle of a step, part of the state already belongs to the next one
             if is_stop and self._is_between_steps and self._step > self._checkpoints.last_step:
                 self.save_checkpoint()
         except ExecutorError as second:  # the first error is the one to report
-            logger.error("the weights of step %d could not be saved: %s", self._step, second)
+            logger.error("what was done up to step %d could not be saved: %s", self._step, second)
 
     def summary(self, device: str) -> TrainSummary:
         """Return the summary of the finished run."""

@@ -16,6 +16,7 @@ from ..config.retinanet_config import RetinaNetConfig
 from ..contract.data_issues import DataIssues
 from ..dataset.coco_json import CocoDataset
 from ..dataset.image_reading import read_image_bgr
+from ..dataset.reading_guard import guard
 from ..errors import DatasetError, ImageError
 from ..retinanet.resize import resize_image, resized_hw
 from .augmentations import Augmentations, LabelledImage, flip
@@ -48,12 +49,16 @@ class TrainingDataset(Dataset):  # type: ignore[type-arg]
         self._augmentations = Augmentations(augment)
 
     def __getitem__(self, index: SampleIndex) -> BatchItem:
-        # not a generator per worker: the number of workers must not change the images
-        generator = np.random.default_rng([self._seed, index.draw])
         try:
-            image = read_labelled(self._dataset, index.image)
+            with guard().in_work(Path(self._dataset.image_paths[index.image])):
+                return self._augmented(index)
         except ImageError as error:
             return UnreadableImage(str(error))
+
+    def _augmented(self, index: SampleIndex) -> LabelledImage:
+        # not a generator per worker: the number of workers must not change the images
+        generator = np.random.default_rng([self._seed, index.draw])
+        image = read_labelled(self._dataset, index.image)
         image = self._augmentations.before_resizing(image, self._read_another, generator)
         short_edge = round(self._draw_short_edge(generator) * self._augmentations.scale(generator))
         image = resize_labelled(image, short_edge, self._cfg["INPUT.MAX_SIZE_TRAIN"])

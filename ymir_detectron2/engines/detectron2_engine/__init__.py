@@ -27,8 +27,9 @@ from ...training.ema import ModelEma
 from ...training.job import TrainJob, TrainSummary
 from ...training.loop import train
 from ...training.resolve_config import require_free
+from ..arithmetic import name_of
 from ..base import DetectorOptions
-from ..devices import autocast_dtype, choose_device, configure_cuda, describe_device
+from ..devices import choose_arithmetic, choose_device, configure_cuda, describe_device
 from ..option_warnings import warn_of_detector_options
 from ..pretrained import class_names_of, config_of, require_complete
 from ..training_setup import training_setup
@@ -53,13 +54,11 @@ class Detectron2Engine:
         """Train a network of detectron2; with several processes, called in each."""
         with training_setup(job, load_config, functools.partial(_finish_config, job)) as setup:
             cfg, device, dtype = setup.cfg, setup.device, setup.autocast_dtype
-            if device.type == "cuda":
-                torch.cuda.set_device(device)  # detectron2 also allocates on the current device
             _introduce_processes()
             register_sets((job.train_json, job.val_json), job.class_names)
             # each process draws its own images; the weights of the first one reach the others
             seed_all_rng((cfg["SEED"] + distributed.rank()) % 2**32)
-            model = build_network(cfg, device, dtype)
+            model = build_network(cfg, device)
             setup.load_initial_weights(CLASS_LAYERS, functools.partial(fill_network, model))
             if dtype == torch.bfloat16:
                 train_in(model, device, dtype)
@@ -91,11 +90,11 @@ class Detectron2Engine:
         check_deformable(cfg, device, training=False)
         warn_of_detector_options(cfg, options.overrides, device)
         configure_cuda(cfg, device)
-        dtype = autocast_dtype(options.settings.precision, device)
-        model = build_network(cfg, device, dtype)
+        dtype = choose_arithmetic(options.settings.precision, device, cfg["MODEL.META_ARCHITECTURE"])
+        model = build_network(cfg, device)
         require_complete(fill_network(model, checkpoint.state_dict, str(package.weights)), package, len(names))
-        logger.info("loaded %s (%s) on %s, %s", package.weights, ", ".join(names), describe_device(device),
-                    dtype or "fp32")  # fmt: skip
+        logger.info("loaded %s (%s), computing in %s on %s", package.weights, ", ".join(names), name_of(dtype),
+                    describe_device(device))  # fmt: skip
         return Detectron2Detector(
             model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size
         )

@@ -15,6 +15,7 @@ from detectron2.structures import Boxes, Instances
 
 from ...contract.data_issues import DataIssues
 from ...dataset.image_reading import read_image_bgr
+from ...dataset.reading_guard import guard
 from ...errors import ImageError
 from ...training.samples import UnreadableImage, readable_batches
 
@@ -26,10 +27,14 @@ class Mapper(DatasetMapper):
     """detectron2's mapper with this project's reading of images: upright, 16 bits scaled to 8."""
 
     def __call__(self, dataset_dict: Sample) -> Sample:
+        path = Path(dataset_dict["file_name"])
         try:
-            image_bgr = read_image_bgr(Path(dataset_dict["file_name"]))
+            with guard().in_work(path):
+                return self._augmented(dataset_dict, read_image_bgr(path))
         except ImageError as error:
             return _unreadable(dataset_dict, str(error))
+
+    def _augmented(self, dataset_dict: Sample, image_bgr: np.ndarray) -> Sample:
         # detectron2 would end the training
         if image_bgr.shape[:2] != (dataset_dict["height"], dataset_dict["width"]):
             return _unreadable(dataset_dict, f"{dataset_dict['file_name']}: its size changed since the task began")

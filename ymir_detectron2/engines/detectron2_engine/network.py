@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Mapping
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...retinanet.checkpoint import LoadReport, load_weights
+from ...retinanet.layers import with_sound_gradient
 from .configuration import Detectron2Config
 
 CLASS_LAYERS = ("head.cls_score.", "roi_heads.box_predictor.")
@@ -46,14 +48,12 @@ def check_deformable(cfg: Detectron2Config, device: torch.device, *, training: b
         )
 
 
-def build_network(cfg: Detectron2Config, device: torch.device, autocast_dtype: torch.dtype | None) -> nn.Module:
+def build_network(cfg: Detectron2Config, device: torch.device) -> nn.Module:
     """Build the network on its device, with random weights.
 
     Raises:
-        ConfigError: detectron2 cannot build it, or it cannot run on the CPU in this precision.
+        ConfigError: detectron2 cannot build it.
     """
-    if autocast_dtype is not None and device.type == "cpu" and cfg["MODEL.META_ARCHITECTURE"] != "RetinaNet":
-        raise ConfigError("precision: bf16 on the CPU works for RetinaNet alone; use fp32 or auto")
     try:
         model: nn.Module = build_model(cfg.merged({"MODEL.DEVICE": str(device)}, "the device").node())
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -76,6 +76,9 @@ def train_in(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None
     if not isinstance(model, RetinaNet):
         model.forward = autocast(model.forward)  # type: ignore[method-assign]
         return
+    top_block = model.backbone.top_block
+    if hasattr(top_block, "p6"):
+        top_block.forward = functools.partial(with_sound_gradient, top_block.forward, weight=top_block.p6.weight)
     head = autocast(model.head.forward)
     model.backbone.forward = autocast(model.backbone.forward)
     model.head.forward = lambda features: tuple([level.float() for level in levels] for levels in head(features))

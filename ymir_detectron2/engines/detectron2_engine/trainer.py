@@ -24,12 +24,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ... import distributed
 from ...contract.data_issues import DataIssues
-from ...training.checkpointing import TrainingState, random_state, set_random_state
 from ...training.ema import ModelEma
 from ...training.lr_schedule import learning_rate_factor, set_learning_rate
 from ...training.metric_logger import StepStats
 from ...training.nan_recovery import NanRecovery
 from ...training.optimizer import gradient_norm
+from ...training.training_state import TrainingState, random_state, set_random_state
 from .configuration import Detectron2Config
 from .data import ReadableLoader
 
@@ -145,11 +145,12 @@ class Trainer(DefaultTrainer):
 
     def restore(self, state: Mapping[str, Any], step: int) -> None:
         """See `StepTrainer.restore`. Images come in a new order: detectron2's loader cannot be advanced."""
-        self._loader.begin_after(step)
         self._state.restore(state["state"])
+        self._state.require_sound()
         self._recovery.load_state_dict(state["recovery"])
         self.start_iter = step
         set_random_state(state["random"])
+        self._loader.begin_after(step)
 
 
 def _data_parallel(model: nn.Module, device: torch.device) -> nn.Module:

@@ -1,0 +1,86 @@
+"""What holds after every fault, for a start that has ended and for what it leaves in /out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Iterator
+
+from tests.platform_reader import MonitorLine, PlatformRefusal, read_monitor, read_training_result
+
+from .faults import Fault
+from .results import file_names, read_results
+from .running import Start
+from .tasks import Reference
+
+_LAST_LINE = re.compile(r"ERROR (\d{6}): (.+)")
+_BUG = "please report"
+
+
+def check_end(start: Start, fault: Fault) -> Iterator[str]:
+    """Yield what is wrong with the end of a start: its exit status, its last line, monitor.txt, its processes."""
+    status, lines = start.process.returncode, start.lines
+    yield from (f"outlives start.py: {command}" for command in start.survivors())
+    if any(_BUG in line for line in lines):
+        yield "the log asks to report a bug: " + next(line for line in lines if _BUG in line)[-300:]
+    if status not in (0, 1):
+        if not fault.excuses_death:
+            yield f"start.py ended with {status}"
+        return
+    last = lines[-1] if lines else ""
+    monitor = None
+    try:
+        monitor = read_monitor((start.root / "out" / "monitor.txt").read_text(encoding="utf-8"))
+    except (OSError, PlatformRefusal) as error:
+        if not (fault.excuses_monitor or fault.excuses_death):
+            yield f"monitor.txt: {error}"
+    yield from _contradictions(status, last, monitor, fault)
+    if status == 1 and not fault.excuses_log and lines.count(last) != 1:
+        yield f"the last line is there {lines.count(last)} times"
+
+
+def _contradictions(status: int, last: str, monitor: MonitorLine | None, fault: Fault) -> Iterator[str]:
+    reason = _LAST_LINE.fullmatch(last)
+    if status == 0 and last.startswith("ERROR "):
+        yield f"it succeeded, and the last line is {last[:200]!r}"
+    if status == 1 and reason is None and not fault.excuses_log:
+        yield f"it failed, and the last line is {last[:200]!r}"
+    if monitor is None or fault.excuses_monitor:
+        return
+    if status == 0 and (monitor.state_code or monitor.percent != 1.0):
+        yield f"it succeeded, and monitor.txt says {monitor}"
+    if status == 1 and not monitor.state_code:
+        yield f"it failed, and monitor.txt says {monitor}"
+    elif status == 1 and reason is not None and (str(monitor.state_code), monitor.state_message) != reason.groups():
+        yield f"the last line is {last[:200]!r}, and monitor.txt says {monitor}"
+
+
+def check_results(out_dir: Path, reference: Reference) -> Iterator[str]:
+    """Yield what is wrong with results after a fault: each is complete, and as without the fault, or absent."""
+    replaceable = {"models/result.yaml", "models/config.yaml"}  # these change with each stage
+    try:
+        if (out_dir / "models" / "result.yaml").exists():
+            stages = read_training_result(out_dir / "models").stages
+            # weights that a stop has saved without an evaluation; the restart replaces them
+            replaceable |= {f"models/{name}.pth" for name, stage in stages.items() if not stage.metrics}
+        found = read_results(out_dir)
+    except Exception as error:  # whatever it is, the platform would meet it
+        yield f"a result cannot be read: {type(error).__name__}: {error}"
+        return
+    expected = reference.results()
+    for name, content in found.items():
+        if name not in replaceable and name in expected and content != expected[name]:
+            yield f"{name} differs"
+
+
+def check_outcome(out_dir: Path, reference: Reference) -> Iterator[str]:
+    """Yield what differs from the run without faults, after a start that has succeeded."""
+    expected, found = reference.results(), read_results(out_dir)
+    for name in sorted({*expected, *found}):
+        if expected.get(name) != found.get(name):
+            is_there = {True: "differs", False: "is missing" if name in expected else "is additional"}
+            yield f"{name} {is_there[name in expected and name in found]}"
+    left = file_names(out_dir) - file_names(reference.folder / "out") - set(found)
+    if left:
+        yield f"left over: {' '.join(sorted(left))}"
+
