@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import logging
 import math
 import random
 import tempfile
@@ -55,7 +54,6 @@ class _Training(NamedTuple):
 
 @functools.lru_cache(maxsize=None)
 def _training() -> _Training:
-    logging.disable(logging.WARNING)
     folder = Path(tempfile.mkdtemp())
     cfg = config(SOLVER__MAX_ITER=9, SOLVER__IMS_PER_BATCH=1, TEST__EVAL_PERIOD=0, SOLVER__CHECKPOINT_PERIOD=1)
     model = build(cfg)
