@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,12 +67,20 @@ def holder(tmp_path: Path):
 
 
 def require_in_use(folder: Path, *words: str) -> None:
-    with pytest.raises(OutputInUseError) as refusal, OutputLock(folder):
+    with pytest.raises(OutputInUseError) as refusal, OutputLock(folder, wait_s=0):
         pass
     assert str(refusal.value).startswith(f"{folder}: another start is working on this output folder (")
     assert str(refusal.value).endswith("); wait for its end or stop it")
     for word in words:
         assert word in str(refusal.value)
+
+
+def test_a_start_waits_for_one_that_is_dying(tmp_path: Path, holder: tuple[subprocess.Popen[str], int]):
+    """Killed processes with much memory take a moment to release the lock."""
+    process, child = holder
+    threading.Timer(0.3, lambda: (process.kill(), os.kill(child, signal.SIGKILL))).start()
+    with OutputLock(tmp_path) as lock:
+        assert lock.inherited_fds
 
 
 def test_a_second_start_is_refused_and_told_by_whom(tmp_path: Path, holder):
@@ -102,7 +111,7 @@ def test_after_a_death_the_next_start_goes_on_once_the_children_have_died_too(tm
 
 def test_machines_may_share_a_folder(tmp_path: Path, holder):
     with OutputLock(tmp_path, 1), OutputLock(tmp_path, 2):
-        with pytest.raises(OutputInUseError), OutputLock(tmp_path, 1):
+        with pytest.raises(OutputInUseError), OutputLock(tmp_path, 1, wait_s=0):
             pass
         require_in_use(tmp_path)
 
@@ -152,6 +161,6 @@ def test_a_read_only_folder(tmp_path: Path):
 def test_what_the_file_of_a_lock_holds_stays_on_one_line(tmp_path: Path, holder):
     del holder  # has the lock
     (tmp_path / ".lock-0").write_bytes(b"\xff a\nb\tc")
-    with pytest.raises(OutputInUseError) as failure, OutputLock(tmp_path):
+    with pytest.raises(OutputInUseError) as failure, OutputLock(tmp_path, wait_s=0):
         pass
     assert "(\ufffd a b c)" in str(failure.value)

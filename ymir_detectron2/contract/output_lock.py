@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import platform
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -21,17 +22,23 @@ from ..errors import OutputInUseError
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 100  # each may meet the end of another start; a file system without stable inodes would fail for ever
+_DYING_S = 3.0
+"""How long a start waits for another one to end: killed processes with gigabytes of memory have the file open until
+all of it is freed, and the next start may come at once."""
+_POLL_S = 0.05
 
 
 class OutputLock:
     """The lock of one machine on an output folder. A context manager, which removes the file of the lock at the end."""
 
-    def __init__(self, folder: Path, machine_rank: int = 0) -> None:
+    def __init__(self, folder: Path, machine_rank: int = 0, *, wait_s: float = _DYING_S) -> None:
         """
         Args:
             folder: /out.
             machine_rank: --machine-rank of `args_options`.
+            wait_s: how long another start has to have the lock to be one that works.
         """
+        self._deadline_s = time.monotonic() + wait_s
         self._path = folder / f".lock-{machine_rank}"
         self._fd: int | None = None
 
@@ -86,11 +93,18 @@ class OutputLock:
         return fd
 
     def _flock(self, fd: int) -> None:
+        while not self._has_flock(fd):
+            if time.monotonic() >= self._deadline_s:
+                owner = " ".join(os.pread(fd, 200, 0).decode("utf-8", "replace").split()) or "unknown"
+                raise OutputInUseError(
+                    f"{self._path.parent}: another start is working on this output folder ({owner});"
+                    " wait for its end or stop it"
+                )
+            time.sleep(_POLL_S)
+
+    def _has_flock(self, fd: int) -> bool:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:  # NFS answers with either
-            owner = " ".join(os.pread(fd, 200, 0).decode("utf-8", "replace").split()) or "unknown"
-            raise OutputInUseError(
-                f"{self._path.parent}: another start is working on this output folder ({owner});"
-                " wait for its end or stop it"
-            ) from error
+            return True
+        except (BlockingIOError, PermissionError):  # NFS answers with either
+            return False
