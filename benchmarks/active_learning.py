@@ -32,8 +32,9 @@ if str(PROJECT_DIR) not in sys.path:
 from benchmarks.experiment import Journal, load_images, require_same_settings, run_task  # noqa: E402
 from benchmarks.learning_report import FIRST, Round, format_table, write_report  # noqa: E402
 from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS  # noqa: E402
+from ymir_detectron2.sources.labelled_image import AnnotatedImage  # noqa: E402
 from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
-from ymir_detectron2.tools.task_folder import AnnotatedImage, asset_name, write_task_folder  # noqa: E402
+from ymir_detectron2.tools.task_folder import asset_name, write_task_folder  # noqa: E402
 
 _SETTINGS = ("voc", "budget", "first_steps", "max_iter", "from_scratch", "learning_rate", "precision")
 """Options that must be the same for all results in a folder; seeds and algorithms may be added."""

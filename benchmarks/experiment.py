@@ -11,10 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Mapping, TypeVar
 
+from ymir_detectron2.contract.data_issues import DataIssues
 from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
+from ymir_detectron2.sources.source import TRAIN, VAL
+from ymir_detectron2.sources.voc import VocSource
 from ymir_detectron2.tools.draw_dataset import draw_images
-from ymir_detectron2.tools.task_folder import AnnotatedImage
-from ymir_detectron2.tools.voc_source import read_voc
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
@@ -66,7 +68,9 @@ def require_same_settings(out: Path, settings: Mapping[str, object]) -> None:
 def load_images(voc: Path | None, drawn: Path) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
     """Load training and validation set: of a Pascal VOC folder with train.txt and val.txt, else drawn."""
     if voc:
-        return read_voc(voc, "train.txt"), read_voc(voc, "val.txt")
+        issues = DataIssues()
+        source = VocSource(voc, ("train.txt", "val.txt"), issues)
+        return source.read(TRAIN, issues), source.read(VAL, issues)
     training = draw_images(drawn / "train", DRAWN_TRAINING, seed=1)
     return training, draw_images(drawn / "val", DRAWN_VALIDATION, seed=2)
 

@@ -26,8 +26,9 @@ if str(PROJECT_DIR) not in sys.path:
 
 from benchmarks.experiment import Journal, load_images, require_same_settings, run_task  # noqa: E402
 from benchmarks.recipe_report import BASE, Training, format_table, put_into  # noqa: E402
+from ymir_detectron2.sources.labelled_image import AnnotatedImage  # noqa: E402
 from ymir_detectron2.tools.packed_model import pack_best_stage  # noqa: E402
-from ymir_detectron2.tools.task_folder import AnnotatedImage, write_task_folder  # noqa: E402
+from ymir_detectron2.tools.task_folder import write_task_folder  # noqa: E402
 
 _SETTINGS = ("voc", "steps", "batch_size", "precision", "args_options")
 """Options that must be the same for all results in a folder; seeds and recipes may be added."""

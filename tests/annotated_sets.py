@@ -9,7 +9,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from ymir_detectron2.tools.annotation_writer import LabelledBox
+from ymir_detectron2.sources.labelled_image import LabelledBox
 
 COCO_ANNOTATIONS = (
     {"id": 1, "image_id": 7, "category_id": 9, "bbox": [4.0, 5.0, 10.0, 6.0]},
@@ -22,6 +22,42 @@ def grey_image(path: Path, shade: int, wh: tuple[int, int] = (40, 30)) -> Path:
     """Write an image of one colour; different shades are different bytes, and so different assets."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((wh[1], wh[0], 3), shade, np.uint8)).save(path)
+    return path
+
+
+def marked_image(
+    path: Path,
+    box: tuple[int, int, int, int] = (20, 10, 60, 50),
+    wh: tuple[int, int] = (96, 64),
+    *,
+    orientation: int = 1,
+    shade: int = 0,
+) -> Path:
+    """Write a dark image with a white rectangle: inclusive corners, pixels as stored. Other shades are other bytes."""
+    pixels = np.full((wh[1], wh[0]), shade, np.uint8)
+    x1, y1, x2, y2 = box
+    pixels[y1 : y2 + 1, x1 : x2 + 1] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, exif=exif)
+    return path
+
+
+def corners_xml(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f"<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>"
+
+
+def voc_xml(*objects: str, wh: tuple[int, int] | None = None) -> str:
+    """Return an annotation with objects of the class cat, each given by what follows its name."""
+    size = f"<size><width>{wh[0]}</width><height>{wh[1]}</height><depth>3</depth></size>" if wh else ""
+    nodes = "".join(f"<object><name>cat</name>{inside}</object>" for inside in objects)
+    return f"<annotation>{size}{nodes}</annotation>"
+
+
+def write_text(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     return path
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from tests.platform_reader import read_training_result, unpack_model
 from tests.running import TINY_CONFIG, Outcome, kill_what_still_runs, run_start
 from ymir_detectron2.engines import pillow_names  # noqa: F401, for tests that import detectron2 0.6 themselves
-from ymir_detectron2.tools.annotation_writer import LabelledBox
-from ymir_detectron2.tools.task_folder import AnnotatedImage, write_task_folder
+from ymir_detectron2.sources.labelled_image import AnnotatedImage, LabelledBox
+from ymir_detectron2.tools.task_folder import write_task_folder
 
 CLASS_NAMES = ("brick", "leaf", "sky")
 ENGINE = {"engine": "torch"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -119,6 +119,8 @@ def job_of(
         on_progress=nothing,
         on_stage=nothing,
         on_anchors=nothing,
+        on_unreadable=nothing,
+        on_warning=nothing,
         on_resume=nothing,
         stop_requested=nothing,
     )
@@ -134,6 +136,7 @@ def run_training(
     folder: Path, data: CocoDataset, cfg: RetinaNetConfig, *,
     evaluate: Callable[[RetinaNet], Evaluation] | None = None, stop_after: int = 0, ema: float = 0, patience: int = 0,
     plot: Callable[[StageWeights], None] = lambda stage: None, stages: list[StageWeights] | None = None,
+    on_unreadable: Callable[[str, Collection[str]], None] = lambda role, sentences: None,
 ) -> list[StageWeights]:  # fmt: skip
     """Train to the end, or until a stop is requested after a step; return the stages.
 
@@ -154,7 +157,7 @@ def run_training(
     trainer = trainer_of(model, cfg, data, ema=average)
     job = dataclasses.replace(
         job_of(folder, {"ema": ema, "patience": patience}), on_stage=keep,
-        stop_requested=lambda: trainer.num_steps == stop_after > 0,
+        stop_requested=lambda: trainer.num_steps == stop_after > 0, on_unreadable=on_unreadable,
     )  # fmt: skip
     evaluator = StageEvaluator(
         model,

@@ -34,7 +34,11 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         OSError: as `open_regular`; or the file is larger.
     """
     with open_regular(path) as file:
-        content = file.read(max_bytes + 1)
+        # not read(max_bytes), which would reserve all of them before it reads
+        size = min(os.fstat(file.fileno()).st_size, max_bytes)
+        content = file.read(size + 1)
+        if len(content) > size:  # too large, still growing, or of /proc, where sizes are 0
+            content += file.read(max_bytes - size)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"Larger than {max_bytes} bytes", str(path))
     return content
@@ -54,16 +58,6 @@ def is_path(value: object) -> bool:
     A line break is allowed in a file name, and would tear apart every index, and every sentence that names the file.
     """
     return isinstance(value, str) and value.splitlines() == [value] and "\0" not in value and len(value) <= _PATH_MAX
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a regular text file in UTF-8; file names in it that are in another encoding are kept.
-
-    Raises:
-        OSError: as `open_regular`.
-    """
-    with open_regular(path) as file:
-        return file.read().decode("utf-8", "surrogateescape").splitlines()
 
 
 def open_own(path: str, flags: int) -> int:

@@ -12,14 +12,14 @@ from xml.parsers import expat
 
 
 class NotXmlError(ValueError):
-    """The text is not XML, in an encoding that Python does not know, or declares an entity."""
+    """The text is not XML, or declares an entity."""
 
 
-def parse_xml(content: str | bytes) -> ElementTree.Element:
-    """Return the root element.
+def parse_xml(text: str) -> ElementTree.Element:
+    """Return the root element; tags keep the prefix of a namespace, whether or not it is declared.
 
     Args:
-        content: bytes are in UTF-8, or in the encoding that they declare.
+        text: decoded, as by `text_file.decode_text`; an encoding that it declares no longer counts.
 
     Raises:
         NotXmlError: see there.
@@ -31,8 +31,8 @@ def parse_xml(content: str | bytes) -> ElementTree.Element:
     parser.CharacterDataHandler = tree.data
     parser.EntityDeclHandler = parser.SkippedEntityHandler = _refuse_entity
     try:
-        parser.Parse(content, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # of the latter two: an unknown encoding
+        parser.Parse(text, True)
+    except (expat.ExpatError, ValueError) as error:  # ValueError: half a character
         raise NotXmlError(str(error)) from error
     root: ElementTree.Element = tree.close()
     return root

@@ -9,7 +9,7 @@ from tests.conftest import Drawn, MakeTree, Tree, draw_image
 from tests.contract.test_bad_storage import mounted
 from tests.platform_reader import read_training_result, verifier_checks
 from tests.running import Outcome, run_steps
-from ymir_detectron2.tools.task_folder import AnnotatedImage
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
 
 
 def require_usable_stage(tree: Tree, outcome: Outcome) -> None:

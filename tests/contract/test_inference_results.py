@@ -106,7 +106,7 @@ def test_what_was_skipped_is_counted_and_named(mined: tuple[Tree, Outcome], summ
     report = outcome.json(summary)
     assert report["images"] == 19
     assert {reason: issue["count"] for reason, issue in report["findings"].items()} == {
-        "image listed twice": 1, "unreadable image": 5,
+        "image listed twice": 1, "unreadable image": 5, "image of more than 8 bits per channel, stretched to 8": 1,
     }  # fmt: skip
     assert len(report["findings"]["unreadable image"]["first"]) == 5
     assert "candidates: 5 x unreadable image, e.g. " in outcome.output

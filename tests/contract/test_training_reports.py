@@ -65,6 +65,14 @@ def test_the_dataset_report_has_the_share_of_boxes_without_an_anchor(trained: Tr
     assert f"{100 * share:.2f} % of training boxes" in trained.outcome.output
 
 
+def test_what_a_person_should_read_stands_last_in_the_report_and_is_said_again_at_the_end(trained: Trained):
+    warnings = trained.outcome.json("dataset-report.json")["warnings"]
+    assert any("fewer than 10 boxes" in sentence for sentence in warnings)
+    log, _, end_of_log = trained.outcome.output.rpartition("stage of step")
+    for sentence in warnings:
+        assert (log.count(sentence), end_of_log.count(sentence)) == (1, 1)
+
+
 def test_anchors_fitted_and_a_model_exported_and_both_are_packed(ymir_tree: MakeTree):
     tree = ymir_tree(config={"max_iter": 2, "eval_period": 2, "anchors": "auto", "export": "onnx"})
     outcome = run_steps(tree.env_file)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CLASS_NAMES, Drawn, Trained, Tree
+from tests.conftest import CLASS_NAMES, Drawn, Trained, Tree, draw_image
 from tests.running import TINY_CONFIG, run_start
 from ymir_detectron2.tools.task_folder import write_task_folder
 
@@ -29,9 +28,11 @@ def trained_by_detectron2(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn
 
 
 @pytest.fixture
-def cut_image(tmp_path: Path, drawn: Drawn) -> Path:
-    """A JPEG whose header is fine and whose pixels break off."""
-    path = tmp_path / "cut.jpg"
-    shutil.copyfile(drawn.train[0].path, path)
-    path.write_bytes(path.read_bytes()[:-600])
+def rotten_image(tmp_path: Path) -> Path:
+    """A PNG with a good header and end, and damaged pixels, which only decoding it shows."""
+    path = tmp_path / "rotten.png"
+    draw_image(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+    path.write_bytes(content)
     return path

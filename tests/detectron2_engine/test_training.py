@@ -13,7 +13,7 @@ from tests.detectron2_engine.conftest import DETECTRON2
 from tests.platform_reader import read_training_result, verifier_checks
 from tests.running import run_start, start_script
 from ymir_detectron2.engines.zoo import detectron2_is_there
-from ymir_detectron2.tools.task_folder import AnnotatedImage
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
 
 pytestmark = [
     pytest.mark.detectron2,
@@ -125,13 +125,13 @@ def test_sigterm_packs_the_steps_since_the_last_stage(ymir_tree: MakeTree):
 
 
 def test_a_damaged_image_is_left_out_and_counted_and_the_run_goes_on(
-    ymir_tree: MakeTree, drawn: Drawn, cut_image: Path
+    ymir_tree: MakeTree, drawn: Drawn, rotten_image: Path
 ):
-    train = (AnnotatedImage(cut_image, (("sky", 1, 1, 20, 20),)), *drawn.train[:2])
+    train = (AnnotatedImage(rotten_image, (("sky", 1, 1, 20, 20),)), *drawn.train[:2])
     tree = ymir_tree(config={**DETECTRON2, "max_iter": 6, "eval_period": 6, "seed": 3}, train=train)
     outcome = run_start(tree.env_file)
     outcome.require_success()
-    assert "unreadable image, left out of its batch" in outcome.output
+    assert "training set: 1 x unreadable image, found when its pixels were decoded, left out" in outcome.output
 
 
 def test_faster_rcnn_of_the_zoo_trains_and_infers(ymir_tree: MakeTree):

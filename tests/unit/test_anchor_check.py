@@ -44,7 +44,36 @@ def test_the_share_is_reported_and_nothing_changes_by_default(
         cfg, reported = check(tmp_path, {})
     assert cfg == CFG
     assert reported == [{"share_of_boxes_not_reached": 0.5}]
-    assert "50.00 % of training boxes have no anchor with IoU >= 0.5; anchors: auto fits" in caplog.text
+    assert "50.00 % of training boxes have no anchor with IoU >= 0.5" in caplog.text
+
+
+def warnings_about(folder: Path, form: dict[str, Any], *shapes: tuple[float, float]) -> list[str]:
+    warnings: list[str] = []
+    job = dataclasses.replace(job_of(folder, form), on_warning=warnings.append)
+    with_checked_anchors(job, CFG, boxes_of(*shapes))
+    return warnings
+
+
+FITTING, TINY = (24.0, 24.0), (12.0, 7.9)
+
+
+@pytest.mark.parametrize(
+    ("form", "shapes", "expected"),
+    [
+        ({}, [FITTING] * 20, []),
+        ({}, [(60.0, 9.0), *[FITTING] * 19], []),  # 5 % are not many
+        ({}, [(60.0, 9.0), *[FITTING] * 9], ["10% of the training boxes fit no anchor"]),
+        ({}, [TINY, *[FITTING] * 19], []),
+        ({}, [TINY, *[FITTING] * 9], ["10% of the training boxes have a side below 8 px at the size of the network"]),
+        ({"anchors": "auto"}, [(60.0, 9.0), *[FITTING] * 9], []),
+    ],
+)
+def test_many_boxes_that_are_missed_or_small_are_a_warning(
+    tmp_path: Path, form: dict[str, Any], shapes: list[tuple[float, float]], expected: list[str]
+):
+    warnings = warnings_about(tmp_path, form, *shapes)
+    assert len(warnings) == len(expected)
+    assert all(warning.startswith(start) for warning, start in zip(warnings, expected))
 
 
 def test_auto_fits_them_and_logs_before_and_after(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -63,4 +63,6 @@ def test_the_reader_of_the_executor_reads_both_alike(tmp_path: Path):
     texts = [ark_text(BOXES, CLASS_NAMES, 7), ark_text(BOXES, CLASS_NAMES, 5), voc_text(image, "", BOXES, CLASS_NAMES)]
     for text in texts:
         (tmp_path / "labels").write_text(text)
-        assert AnnotationReader(CLASS_NAMES, DataIssues()).read(tmp_path / "labels")[0][1] == Box(1, 9, 7, 29, 22)
+        labels = AnnotationReader(CLASS_NAMES, DataIssues()).read(tmp_path / "labels")
+        assert labels is not None
+        assert labels.boxes[0][1] == Box(1, 9, 7, 29, 22)

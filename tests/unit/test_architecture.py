@@ -29,19 +29,30 @@ MAY_IMPORT: dict[str, set[str]] = {
     "xml_file": set(),
     "untrusted_files": set(),
     "file_digest": {"untrusted_files"},
+    "label_geometry": set(),
+    "text_file": {"errors", "untrusted_files"},
     "detections": set(),
     "distributed": {"errors"},
     "atomic_file": {"errors"},
     "download": {"errors", "atomic_file", "untrusted_files"},
     "yaml_file": {"errors", "data_bounds", "untrusted_files"},
     "config": {"errors", "untrusted_files", "version", "yaml_file"},
-    "contract": {"errors", "atomic_file", "memory_limit", "untrusted_files", "xml_file", "yaml_file"},
+    "contract": {
+        "errors", "atomic_file", "label_geometry", "memory_limit", "text_file", "untrusted_files", "xml_file",
+        "yaml_file",
+    },
     "failure": {"errors", "contract", "supervision"},
     "entrypoint": {"errors", "config", "contract", "failure", "stop_signal"},
     "live_code": {"entrypoint", "errors", "version"},
     # torch, and no task
     "retinanet": {"errors", "atomic_file", "config", "data_bounds", "download", "file_digest", "untrusted_files"},
-    "dataset": {"errors", "atomic_file", "box_geometry", "contract", "file_digest", "memory_limit", "untrusted_files"},
+    "dataset": {
+        "errors", "atomic_file", "box_geometry", "contract", "file_digest", "label_geometry", "memory_limit",
+        "untrusted_files",
+    },
+    "sources": {
+        "errors", "contract", "dataset", "file_digest", "label_geometry", "text_file", "untrusted_files", "yaml_file",
+    },
     "inference": {"errors", "box_geometry", "contract", "dataset", "detections"},
     "mining": {"errors", "box_geometry", "config", "detections", "retinanet"},
     "evaluation": {"errors", "box_geometry", "contract", "dataset", "detections"},
@@ -64,8 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "version",
     },
     "tools": {
-        "errors", "atomic_file", "config", "contract", "dataset", "file_digest", "retinanet", "untrusted_files",
-        "version", "xml_file", "yaml_file",
+        "errors", "atomic_file", "config", "contract", "dataset", "file_digest", "retinanet", "sources",
+        "untrusted_files", "version", "yaml_file",
     },
     "scripts": {"config", "entrypoint", "parent", "stop_signal", "supervision", "tasks"},
     # what is public for other programs, imported when it is called

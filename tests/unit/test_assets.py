@@ -61,6 +61,16 @@ def test_images_with_the_same_bytes_are_stored_once(tmp_path: Path, caplog: pyte
     assert caplog.messages == ["left out 1 of 3 images: same bytes as another image"]
 
 
+def test_own_names_are_kept_and_so_are_images_with_the_same_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    images = [grey_image(tmp_path / name, 9) for name in ("a/1.png", "b/1.png")]
+    own_names = {images[0]: "a_1.png", images[1]: "b_1.png"}
+    stored = store_assets([*images, images[0]], tmp_path / "assets", NEWEST, own_names=own_names)
+    assert [asset.path_below("/in/assets") for asset in stored] == ["/in/assets/a_1.png", "/in/assets/b_1.png"]
+    assert stored[0].path_below("/in/annotations/train", "txt") == "/in/annotations/train/a_1.png.txt"
+    assert sorted(file.name for file in (tmp_path / "assets").iterdir()) == ["a_1.png", "b_1.png"]
+    assert caplog.messages == ["left out 1 of 3 images: listed twice"]
+
+
 def test_formats_that_a_release_does_not_export_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     images = [grey_image(tmp_path / name, 5) for name in ("a.bmp", "b.png")]
     assert [asset.source for asset in store_assets(images, tmp_path / "assets", FIRST)] == images[1:]

@@ -36,6 +36,8 @@ def read(tmp_path: Path, content: bytes) -> tuple[CandidateIndex, DataIssues]:
         pytest.param(b"/in/a\tx\n\t/in/a.txt\n", ["/in/a"], {"index line without an image": 1}, id="no image"),
         pytest.param(b"/in/\xe9\n", ["/in/\udce9"], {}, id="not UTF-8"),
         pytest.param("/in/a\u2028b\n".encode(), ["/in/a\u2028b"], {}, id="a line separator in a name"),
+        pytest.param("/in/\u4e0a\r\n/in/b\r\n/in/\u4e0a\r\n".encode("utf-16"), ["/in/\u4e0a", "/in/b"],
+                     {"image listed twice": 1}, id="of PowerShell"),
         pytest.param(b"/in/a\n/in/b\n/in/./a\nb\n/in/x/../a\n/in/c\n", ["/in/a", "/in/b", "/in/c"],
                      {"image listed twice": 3}, id="duplicates"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import CLASS_NAMES, MakeTree, Tree
 from ymir_detectron2.contract.task import Task, load_task
 from ymir_detectron2.dataset.coco_json import load_coco_json
-from ymir_detectron2.dataset.conversion import coco_files, convert_task, report_anchors
+from ymir_detectron2.dataset.conversion import coco_files, convert_task
 from ymir_detectron2.errors import DatasetError
 
 
@@ -34,16 +34,8 @@ def test_both_sets_and_the_report_are_written(ymir_tree: MakeTree):
     assert train.class_names == CLASS_NAMES
     assert list(train.image_paths) == sorted(train.image_paths), "not in the order of the platform's hash map"
     written = report(task)
-    assert list(written) == ["training", "validation"]
+    assert list(written) == ["training", "validation", "warnings"], "where the file ends, a reader sees them"
     assert (written["training"]["images"], written["training"]["boxes"]) == (6, len(train.classes))
-
-
-def test_anchors_are_added_to_the_report_of_the_training_set(ymir_tree: MakeTree):
-    task = load_task(ymir_tree().env_file)
-    convert_task(task)
-    before = report(task)
-    report_anchors(task, {"unreachable": 0.25})
-    assert report(task) == {**before, "training": {**before["training"], "anchors": {"unreachable": 0.25}}}
 
 
 def test_a_training_set_without_boxes_is_refused(ymir_tree: MakeTree):
@@ -57,7 +49,9 @@ def test_a_validation_set_without_boxes_is_a_warning(ymir_tree: MakeTree, caplog
     tree = ymir_tree()
     unlabel(tree, "val")
     convert_task(load_task(tree.env_file))
-    assert "validation set: no box at all, so AP cannot be measured and counts as 0" in caplog.messages
+    sentence = "validation set: no box at all, so AP cannot be measured and counts as 0; choose a set with labels"
+    assert sentence in caplog.messages
+    assert sentence in report(load_task(tree.env_file))["warnings"]
 
 
 @pytest.mark.parametrize(("name", "role"), [("train", "training"), ("val", "validation")])
@@ -79,10 +73,50 @@ def test_a_task_without_a_validation_set_is_refused(ymir_tree: MakeTree):
 
 def test_classes_without_boxes_are_named_up_to_five(ymir_tree: MakeTree, caplog: pytest.LogCaptureFixture):
     more = [f"class {number}" for number in range(7)]
+    task = load_task(ymir_tree(class_names=[*CLASS_NAMES, *more]).env_file)
     with caplog.at_level(logging.WARNING):
-        convert_task(load_task(ymir_tree(class_names=[*CLASS_NAMES, *more]).env_file))
+        convert_task(task)
     named = "class 0, class 1, class 2, class 3, class 4 and 2 more"
-    assert caplog.messages == [
-        f"training set: no box of {named}, which cannot be learned",
-        f"validation set: no box of {named}, which cannot be measured",
+    without = [sentence for sentence in caplog.messages if "no box of" in sentence]
+    assert without == [
+        f"training set: no box of {named}, which cannot be learned; label some",
+        f"validation set: no box of {named}, which cannot be measured; label some",
     ]
+    assert report(task)["warnings"] == caplog.messages
+
+
+def test_classes_with_fewer_than_ten_boxes_are_named_with_their_number(
+    ymir_tree: MakeTree, caplog: pytest.LogCaptureFixture
+):
+    tree = ymir_tree()
+    unlabel(tree, "train")
+    # all different: an object that is there twice counts once
+    lines = [f"0, {x}, 1, 40, 8" for x in range(9)] + [f"1, {x}, 1, 40, 8" for x in range(10)]
+    tree.real(tree.index_lines("train")[0].split("\t")[1]).write_text("\n".join(lines))
+    convert_task(load_task(tree.env_file))
+    few, other = CLASS_NAMES[:2]
+    (sentence,) = [one for one in caplog.messages if one.startswith("training set: fewer")]
+    assert sentence == f"training set: fewer than 10 boxes of {few} (9), which will hardly be learned; label more"
+    assert other not in sentence
+
+
+def test_validation_images_that_are_learned_are_counted(ymir_tree: MakeTree, caplog: pytest.LogCaptureFixture):
+    tree = ymir_tree()
+    learned = tree.real(tree.index_lines("train")[0].split("\t")[0])
+    tree.real(tree.index_lines("val")[1].split("\t")[0]).write_bytes(learned.read_bytes())
+    task = load_task(tree.env_file)
+    convert_task(task)
+    (sentence,) = [one for one in caplog.messages if "are in the training set too" in one]
+    assert sentence.startswith("1 of 3 validation images are in the training set too, e.g. ")
+    assert sentence in report(task)["warnings"]
+
+
+def test_sets_that_are_converted_for_others_leave_the_report_alone(
+    ymir_tree: MakeTree, caplog: pytest.LogCaptureFixture
+):
+    tree = ymir_tree()
+    unlabel(tree, "val")
+    task = load_task(tree.env_file)
+    convert_task(task, reports=False)
+    assert any("no box at all" in sentence for sentence in caplog.messages)
+    assert not (task.output_dir / "dataset-report.json").exists()

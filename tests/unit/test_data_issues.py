@@ -35,3 +35,10 @@ def test_merging_adds_counts_and_fills_up_the_examples():
         "odd": {"count": 8, "first": ["place 0", "place 2", "place 4", "place 6", "place 1"]},
         "new": {"count": 1, "first": ["x"]},
     }
+
+
+def test_several_at_one_place_have_one_example():
+    issues = DataIssues()
+    issues.add("odd", "here", count=3)
+    issues.add("odd", "there")
+    assert issues.as_dict() == {"odd": {"count": 4, "first": ["here", "there"]}}

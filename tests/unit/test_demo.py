@@ -11,8 +11,8 @@ import pytest
 from tests.annotated_sets import grey_image
 from ymir_detectron2.contract.infer_result import ResultBox
 from ymir_detectron2.errors import ExecutorError
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
 from ymir_detectron2.tools import demo
-from ymir_detectron2.tools.task_folder import AnnotatedImage, asset_name
 
 
 def test_folder_with_other_things_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +39,7 @@ def test_task_that_fails_ends_the_demo_with_one_sentence(
 def test_detections_are_read_in_the_order_of_the_images(tmp_path: Path, list_key: str) -> None:
     images = [AnnotatedImage(grey_image(tmp_path / f"{shade}.png", shade)) for shade in (1, 2)]
     box = {"class_name": "disc", "score": 0.5, "box": {"x": 1, "y": 2, "w": 3, "h": 4}}
-    names = [asset_name(image.path) for image in images]
+    names = ["1.png", "2.png"]
     (tmp_path / "r.json").write_text(json.dumps({"detection": {names[1]: {list_key: [box]}, names[0]: {list_key: []}}}))
     assert demo.load_detections(tmp_path / "r.json", images) == [[], [ResultBox(1, 2, 3, 4, "disc", 0.5)]]
 

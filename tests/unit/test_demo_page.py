@@ -10,9 +10,9 @@ from PIL import Image
 from tests.annotated_sets import grey_image
 from tests.conftest import draw_image
 from ymir_detectron2.contract.infer_result import ResultBox
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
 from ymir_detectron2.tools.demo_page import COLUMNS, MIN_SCORE_SHOWN, TILE_SIDE, write_contact_sheet, write_page
 from ymir_detectron2.tools.draw_dataset import CLASS_NAMES
-from ymir_detectron2.tools.task_folder import AnnotatedImage
 
 
 def sheet(tmp_path: Path, image: AnnotatedImage, *detections: ResultBox) -> np.ndarray:

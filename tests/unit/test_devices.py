@@ -182,6 +182,19 @@ def test_device_of_a_process(
     assert ([] if expected.type == "cpu" else [expected.index]) == CURRENT_GPUS
 
 
+@pytest.mark.parametrize(
+    ("gpu_ids", "count", "warns"), [((), 2, True), ((), 0, False), (None, 0, False), (None, 2, False), ((0,), 2, False)]
+)
+def test_the_cpu_although_there_is_a_gpu_is_one_warning(
+    gpu_ids: tuple[int, ...] | None, count: int, warns: bool, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    set_gpus(monkeypatch, count, (8, 0), ["sm_80"])
+    choose_device(gpu_ids, 0)
+    expected = "gpu_id: '' asks for the CPU, but there is a GPU; leave gpu_id out, or set it to '0', to use it"
+    assert caplog.messages == [expected] * warns
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_gpu_that_is_not_there(count: int, monkeypatch: pytest.MonkeyPatch):
     set_gpus(monkeypatch, count, (8, 0), ["sm_80"])

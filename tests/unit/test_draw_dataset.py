@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
 from ymir_detectron2.tools.draw_dataset import CLASS_NAMES, draw_images
-from ymir_detectron2.tools.task_folder import AnnotatedImage
 
 ORIENTATION_TAG = 0x0112
 COUNT = 120

@@ -65,11 +65,14 @@ def test_boxes_of_every_image_are_matched_with_those_of_the_same_image(tmp_path:
     assert tuple(evaluation.metrics.at_threshold.counts) == (4, 0, 0)
 
 
-def test_an_unreadable_image_is_a_warning_and_does_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_an_unreadable_image_is_reported_and_does_not_count(tmp_path: Path):
     data = draw_set(tmp_path)
     Path(data.image_paths[2]).write_bytes(b"no image")
-    evaluation = evaluate_detector(PerfectDetector(data), data, job_over(tmp_path, data))
-    assert "validation set: 1 x unreadable image, left out of the evaluation, e.g. " in caplog.text
+    reported: list[tuple[str, set[str]]] = []
+    job = dataclasses.replace(job_over(tmp_path, data), on_unreadable=lambda *found: reported.append(found))
+    evaluation = evaluate_detector(PerfectDetector(data), data, job)
+    ((role, (sentence,)),) = reported
+    assert (role, data.image_paths[2] in sentence) == ("validation", True)
     assert evaluation.metrics.at_threshold is not None
     assert tuple(evaluation.metrics.at_threshold.counts) == (3, 0, 0)
 

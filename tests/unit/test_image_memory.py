@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.deep_images import png, tiff
 from tests.running import PROJECT_DIR
-from ymir_detectron2.dataset.image_memory import decoding_bytes
+from ymir_detectron2.dataset.image_memory import decoding_bytes, row_bands
 from ymir_detectron2.dataset.image_reading import open_image
+from ymir_detectron2.dataset.incomplete_files import repaired_copy
 
 W, H = 3000, 2000
 _CODE = """
@@ -58,6 +60,58 @@ def test_the_estimate_holds(tmp_path: Path, kind: str, mode: str, options: dict[
         estimate = decoding_bytes(opened)
     assert peak_bytes(file, small) <= estimate
     assert estimate <= 30 * W * H  # and not of an order that leaves out ordinary images
+
+
+GREY = (np.add.outer(np.arange(H), np.arange(W)) * 7).astype(np.uint16)[:, :, None]
+COLOURS = np.concatenate([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # in TIFF
+DEEP: dict[str, Callable[[Any], bytes]] = {
+    "PNG, grey": lambda part: png(GREY[part], 0),
+    "PNG, grey with transparency": lambda part: png(COLOURS[part][:, :, :2], 4),
+    "PNG, colour": lambda part: png(COLOURS[part], 2),
+    "TIFF, grey": lambda part: tiff(GREY[part], photometric=BLACK_IS_ZERO),
+    "TIFF, colour": lambda part: tiff(COLOURS[part], photometric=RGB),
+    "TIFF, 32 bits": lambda part: tiff(GREY[part].astype(np.int32) * 300, photometric=BLACK_IS_ZERO),
+    "TIFF, floats": lambda part: tiff(GREY[part].astype(np.float32), photometric=WHITE_IS_ZERO),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", DEEP.values(), ids=DEEP)
+def test_the_estimate_holds_for_more_than_8_bits(tmp_path: Path, content: Callable[[Any], bytes]):
+    """Colours are decoded twice; numbers of 32 bits are sorted."""
+    file, small = tmp_path / "a.img", tmp_path / "small.img"
+    file.write_bytes(content(np.s_[:]))
+    small.write_bytes(content(np.s_[:16, :16]))
+    with open_image(file) as opened:
+        estimate = decoding_bytes(opened)
+    assert peak_bytes(file, small) <= estimate
+    assert estimate <= 35 * W * H
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"progressive": True, "subsampling": 0}], ids=["baseline", "progressive"])
+def test_the_estimate_holds_for_a_repair(tmp_path: Path, options: dict[str, Any]):
+    file, small = tmp_path / "a.jpg", tmp_path / "small.jpg"
+    image = Image.fromarray((COLOURS >> 8).astype(np.uint8))
+    for path, part in ((file, image), (small, image.crop((0, 0, 16, 16)))):
+        part.save(path, **options)
+        path.write_bytes(path.read_bytes()[:-2])
+    reserved: list[int] = []
+    with open_image(file) as opened:
+        reserved.append(decoding_bytes(opened))
+    with file.open("rb") as content:
+        repaired_copy(content, lambda _, needed: reserved.append(needed))
+    assert peak_bytes(file, small) <= sum(reserved)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3000, 2000), (2_000_000, 3), (7, 1_000_000)])
+def test_bands_are_all_rows_in_order(width: int, height: int):
+    bands = row_bands((width, height))
+    rows = [row for _, top, _, bottom in bands for row in range(top, bottom)]
+    assert rows == list(range(height))
+    assert {(left, right) for left, _, right, _ in bands} == {(0, width)}
+    assert max(bottom - top for _, top, _, bottom in bands) * width <= max(1_000_000, width)
 
 
 def test_a_tile_may_be_larger_than_its_image(tmp_path: Path):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ymir_detectron2.contract.data_issues import DataIssues
-from ymir_detectron2.contract.index_file import index_lines, line_at, read_index, require_index
+from ymir_detectron2.contract.index_file import index_encoding, index_lines, line_at, read_index, require_index
 from ymir_detectron2.contract.paths import PathMap
 from ymir_detectron2.errors import DatasetError
 
@@ -36,8 +36,14 @@ def read(tmp_path: Path, content: bytes) -> tuple[list[tuple[str, str | None]], 
         pytest.param(b"/in/a\r/in/b", [("/in/a", None), ("/in/b", None)], {}, id="line ends of old Macs"),
         pytest.param(b"/in/\xe9\n", [("/in/\udce9", None)], {}, id="not UTF-8"),
         pytest.param("/in/a\u2028b\n".encode(), [("/in/a\u2028b", None)], {}, id="a line separator in a name"),
+        *(
+            # \u4e0a has the byte of a line end in it
+            pytest.param(f"{mark}/in/\u4e0a.jpg\t/in/t\r\n\r\n/in/b".encode(encoding),
+                         [("/in/\u4e0a.jpg", "/in/t"), ("/in/b", None)], {}, id=f"{encoding} {mark!r}")
+            for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be") for mark in ("", "\ufeff")
+        ),
     ],
-)
+)  # fmt: skip
 def test_index_files(tmp_path: Path, content: bytes, entries: list, issues: dict):
     assert read(tmp_path, content) == (entries, issues)
 
@@ -61,9 +67,28 @@ def test_lines_are_found_again_by_their_offset(tmp_path: Path):
     with index.open("rb") as file:
         lines = list(index_lines(file, index, DataIssues()))
         assert [(line.number, line.offset) for line in lines] == [(1, 3), (3, 17), (4, 23)]
-        assert [line_at(file, line.offset) for line in lines] == [line._replace(number=0) for line in lines]
+        assert [line_at(file, line.offset, "") for line in lines] == [line._replace(number=0) for line in lines]
         with pytest.raises(DatasetError, match=r"index.tsv: has changed since it was first read"):
-            line_at(file, 16)  # the empty line
+            line_at(file, 16, "")  # the empty line
+
+
+@pytest.mark.parametrize(("encoding", "bytes_each"), [("utf-16", 2), ("utf-16-be", 2), ("utf-32", 4)])
+def test_lines_of_wide_characters_are_found_again(tmp_path: Path, encoding: str, bytes_each: int):
+    index = tmp_path / "index.tsv"
+    index.write_bytes("/in/\u4e0a\t/in/t\r\n\n/in/b\r/in/c".encode(encoding))
+    mark = 0 if encoding == "utf-16-be" else bytes_each
+    with index.open("rb") as file:
+        lines = list(index_lines(file, index, DataIssues()))
+        offsets = [mark, mark + 14 * bytes_each, mark + 20 * bytes_each]
+        assert [(line.number, line.offset) for line in lines] == list(zip((1, 3, 4), offsets))
+        found = [line_at(file, line.offset, index_encoding(file)) for line in lines]
+        assert found == [line._replace(number=0) for line in lines]
+
+
+def test_wide_characters_that_are_damaged_are_an_error(tmp_path: Path):
+    (tmp_path / "index.tsv").write_bytes("/in/a.jpg".encode("utf-16") + b"x")
+    with pytest.raises(DatasetError, match=r"index.tsv: the training index is damaged text .*; save it as UTF-8"):
+        read_index(tmp_path / "index.tsv", PathMap(tmp_path, tmp_path), DataIssues(), "training")
 
 
 def test_a_fifo_is_not_read(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""make_task: the options of the command, from a VOC or COCO dataset to a task folder, and one sentence per mistake."""
+"""make_task: the options of the command, from a dataset to a task folder, and one sentence per mistake."""
 
 from __future__ import annotations
 
@@ -55,13 +55,18 @@ def test_command_writes_a_training_folder_from_voc(voc: Path, tmp_path: Path) ->
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == (
+        f"{voc}: a Pascal VOC dataset, 2 training images and 1 validation images\n"
         "2 training and 1 validation images, 3 boxes, 2 classes: rbc, wbc\n"
         f"next: python3 start.py --env {out}/in/env.yaml\n"
     )
-    assert done.stderr == ""
+    assert done.stderr == (
+        "WARNING  1 x class with boxes in one of the two sets only, e.g. 'wbc' is not in the validation set\n"
+    )
     assert read_env(out / "in" / "env.yaml")["run_training"] is True
     config = load_config(out)
-    assert (config["class_names"], config["max_iter"], config["gpu_id"]) == (["rbc", "wbc"], 5, "")
+    assert (config["class_names"], config["max_iter"]) == (["rbc", "wbc"], 5)
+    assert "gpu_id" not in config, "a GPU if there is one"
+    assert [Path(row[0]).name for row in index_rows(out, "train")] == ["first one.jpg", "empty.jpg"]
 
 
 def test_command_ends_with_one_sentence_and_1_for_a_mistake(voc: Path, tmp_path: Path) -> None:
@@ -97,6 +102,8 @@ def test_coco_is_the_other_source(tmp_path: Path) -> None:
     [
         pytest.param(["--gpu-id", "0,1"], {"gpu_id": "0,1", "gpu_count": 2}, id="two GPUs"),
         pytest.param(["--gpu-id", "none"], {"gpu_id": None, "gpu_count": 0}, id="no key"),
+        pytest.param(["--gpu-id", "cpu"], {"gpu_id": "", "gpu_count": 0}, id="the CPU"),
+        pytest.param(["--gpu-id", ""], {"gpu_id": "", "gpu_count": 0}, id="the CPU as the platform writes it"),
         pytest.param(["--release", "1.1.0"], {"object_type": None}, id="release"),
         pytest.param(["--export-format", "voc"], {"export_format": "voc:raw"}, id="export format"),
         pytest.param(["--config", "a=1", "b=x", "--config", "c=2"], {"a": 1, "b": "x", "c": 2}, id="two of --config"),
@@ -113,7 +120,7 @@ def test_candidates_of_a_split(voc: Path, tmp_path: Path, candidates: str, stems
     out = tmp_path / "task"
     assert main(voc_arguments(voc, out, "--task", "infer", "--candidates", candidates)) == 0
     names = [Path(row[0]).name for row in index_rows(out, "candidate")]
-    assert names == [asset_name(voc / "images" / f"{stem}.jpg") for stem in stems]
+    assert names == [f"{stem}.jpg" for stem in stems]
     assert load_config(out)["class_names"] == ["rbc", "wbc"]
 
 
@@ -122,7 +129,13 @@ def test_candidates_of_a_file_with_paths(voc: Path, tmp_path: Path) -> None:
     out = tmp_path / "task"
     assert main(["--candidates", str(voc / "pool.tsv"), "--classes", "a", "--task", "mining", "--out", str(out)]) == 0
     names = [Path(row[0]).name for row in index_rows(out, "candidate")]
-    assert names == [asset_name(voc / "images" / f"{stem}.jpg") for stem in ("third", "empty")]
+    assert names == ["third.jpg", "empty.jpg"]
+
+
+def test_the_names_of_the_platform_on_request(voc: Path, tmp_path: Path) -> None:
+    out = tmp_path / "task"
+    assert main(voc_arguments(voc, out, "--names", "sha1")) == 0
+    assert [Path(row[0]).name for row in index_rows(out, "val")] == [asset_name(voc / "images" / "third.jpg")]
 
 
 def test_a_model_brings_the_class_names_of_its_training(voc: Path, tmp_path: Path) -> None:
@@ -162,11 +175,18 @@ def test_config_word_that_is_not_a_pair_is_an_error(word: str) -> None:
         (["--task", "infer", "--model", "{voc}"], "result.yaml: cannot be read"),
         (["--config", "x"], "expected key=value"),
         (["--coco", "{voc}"], "give one source"),
-        (["--split", "train.txt"], "training needs two splits"),
-        (["--split", "train.txt", "--task", "infer"], "--split names 1 files and the val split is the 2."),
-        (["--task", "mining", "--candidates", "absent.tsv"], "give train, val or a file"),
+        (["--data", "{voc}"], "give one source"),
+        (["--classes", "a\nb"], r"--classes: 'a\nb' cannot be the name of a class; correct it"),
+        (["--split", "a\nb", "train.txt"], r"a\nb: no such split file"),
+        (["--split", "x" * 300, "train.txt"], "xxx: no such split file"),
+        (["--config", "a=" + "[" * 60 + "]" * 5000], "...]]]"),
+        (["--split", "a", "b", "c"], "take two files"),
+        (["--coco-json", "a.json"], "--split is for Pascal VOC and --coco-json for COCO"),
+        (["--split", "train.txt", "--task", "infer", "--candidates", "val"], "2 training images; it has no val set"),
+        (["--task", "mining", "--candidates", "absent.tsv"], "give train, val, a folder or a file"),
         (["--task", "mining", "--candidates", "{voc}/nothing.tsv"], "lists no images"),
-        (["--split", "nothing.tsv", "nothing.tsv"], "no class names: the source holds no boxes"),
+        (["--split", "nothing.tsv", "nothing.tsv"], "none of them is for training"),
+        (["--split", "empty.tsv", "empty.tsv"], "no class names: the source holds no boxes"),
         (["--out", "{voc}/train.txt/task"], "cannot be written"),
     ],
 )
@@ -174,9 +194,19 @@ def test_mistake_in_the_options_is_one_sentence(
     voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], sentence: str
 ) -> None:
     (voc / "nothing.tsv").write_text("\n")
+    (voc / "empty.tsv").write_text("empty\n")
     arguments = voc_arguments(voc, tmp_path / "task", *[word.format(voc=voc) for word in more])
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("make_task: ")
     assert sentence in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("share", ["0", "1", "2", "x"])
+def test_a_share_that_leaves_a_set_empty_is_refused(
+    voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], share: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(voc_arguments(voc, tmp_path / "task", "--val-share", share))
+    assert "--val-share" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import torch
 
 from tests.tiny_export import INPUT_HW, POSTPROCESS, detecting, exported
 from tests.tiny_training import CLASSES
+from ymir_detectron2.dataset.bit_depth import STRETCH_RULE
 from ymir_detectron2.errors import StorageError
 from ymir_detectron2.export.onnx_check import open_session
 from ymir_detectron2.export.onnx_model import TESTED_OPSET, OnnxRetinaNet, describe, write_onnx
@@ -41,6 +42,7 @@ def test_the_metadata_say_what_goes_in_and_what_the_numbers_mean(file: Path):
     assert (metadata["min_size"], metadata["max_size"]) == ("64", "96")
     assert "its shorter side at 64 pixels, or its longer one at 96 where that is less" in metadata["input"]
     assert "uint8, BGR" in metadata["input"]
+    assert STRETCH_RULE in metadata["deep_images"]
     assert [value.name for value in model.graph.input] == ["image", "image_hw"]
     assert [value.name for value in model.graph.output] == ["boxes", "scores", "classes"]
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [TESTED_OPSET]

@@ -36,3 +36,12 @@ def test_folders_of_in_and_out(env_file: str, in_dir: str, out_dir: str):
 )
 def test_container_paths_become_real_ones(path: str, real: str):
     assert str(PathMap(Path("/x/in"), Path("/x/out")).resolve(path)) == real
+
+
+def test_backslashes_are_slashes_where_no_file_has_them_in_its_name(tmp_path: Path):
+    paths = PathMap(tmp_path / "in", tmp_path / "out")
+    assert paths.resolve("assets\\17\\a.jpg") == tmp_path / "in" / "assets" / "17" / "a.jpg"
+    assert paths.resolve("\\in\\assets\\a.jpg") == tmp_path / "in" / "assets" / "a.jpg"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\\b.jpg").touch()
+    assert paths.resolve("/in/a\\b.jpg") == tmp_path / "in" / "a\\b.jpg"

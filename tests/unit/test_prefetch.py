@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ymir_detectron2.dataset.image_reading import DEEP
 from ymir_detectron2.inference import prefetch
 from ymir_detectron2.inference.prefetch import prefetch_images
 from ymir_detectron2.inference.tiling import Tile, Window
@@ -54,6 +55,16 @@ def test_no_more_paths_are_taken_than_asked_for(paths: list[Path]):
     next(images)
     assert len(taken) == 4, "the one that was returned, and three ahead"
     images.close()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_findings_of_a_file_come_with_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool):
+    monkeypatch.setattr(prefetch, "LARGE", 8 if large else prefetch.LARGE)
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)).save(path)
+    (image,) = prefetch_images([path], whole, workers=1, ahead=1)
+    assert image.findings == (DEEP,)
+    assert [int(tile.pixels.max()) for tile in image.tiles] == [255]
 
 
 @pytest.mark.parametrize("large", [False, True])

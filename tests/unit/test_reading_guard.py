@@ -12,7 +12,7 @@ import pytest
 from tests.large_images import write_black_png
 from ymir_detectron2.contract.images_in_work import images_in_work
 from ymir_detectron2.dataset.image_reading import read_image_bgr, read_image_hw
-from ymir_detectron2.dataset.reading_guard import ReadingGuard, guard, use_guard
+from ymir_detectron2.dataset.reading_guard import NO_PIXELS, ReadingGuard, guard, use_guard
 from ymir_detectron2.errors import ImageError, ImageTooLargeError
 from ymir_detectron2.memory_limit import smallest_limit
 
@@ -32,6 +32,12 @@ def test_an_image_that_memory_does_not_hold_at_the_moment(tmp_path: Path):
     reader = ReadingGuard()
     with reader.in_work(tmp_path / "a.png"), pytest.raises(ImageTooLargeError, match="free at the moment"):
         reader.reserve(tmp_path / "a.png", (10, 20), EVERYTHING)
+
+
+def test_memory_for_something_else_than_pixels(tmp_path: Path):
+    reader = ReadingGuard()
+    with reader.in_work(tmp_path / "a.png"), pytest.raises(ImageTooLargeError, match=r"a\.png: needs \d+\.\d\d GB"):
+        reader.reserve(tmp_path / "a.png", NO_PIXELS, EVERYTHING)
 
 
 def test_a_bound_by_hand_is_the_only_one(tmp_path: Path):

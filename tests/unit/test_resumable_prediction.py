@@ -14,7 +14,7 @@ from tests.task_runs import RectangleTask, draw_candidates, give_model, task_run
 from ymir_detectron2.contract.monitor import read_monitor
 from ymir_detectron2.errors import DatasetError, StoppedError
 from ymir_detectron2.inference.predict import BLOCK, PredictionHooks
-from ymir_detectron2.tasks.prediction_task import UNREADABLE_IMAGE, PredictionTask
+from ymir_detectron2.tasks.prediction_task import PredictionTask
 from ymir_detectron2.tasks.resumable_prediction import (
     PredictionProgress,
     ResumablePrediction,
@@ -66,6 +66,16 @@ def test_every_candidate_has_a_row_and_unreadable_ones_an_error(tree: Tree):
     assert "003.png" in rows[3][2]["error"]
 
 
+def test_findings_of_image_files_are_kept_and_counted(tree: Tree):
+    path = tree.real("/in/assets/drawn/002.png")
+    path.write_bytes(path.read_bytes()[:-12])  # without its end
+    expected = {"image file without its end, used": 1, "unreadable image": 2}
+    for prediction in (predict(tree), predict(tree)):  # the second time from the disk
+        assert rows_of(prediction)[2][2]["boxes"]
+        findings = prediction._task.issues.as_dict()
+        assert {reason: entry["count"] for reason, entry in findings.items()} == expected
+
+
 def test_two_processes_make_the_rows_of_one(tree: Tree):
     expected = rows_of(predict(tree))
     for file in partial_files(tree):
@@ -97,7 +107,7 @@ def test_a_complete_task_needs_no_detector(tree: Tree):
     assert rows_of(again) == expected
     assert again.figures["images"] == COUNT
     assert again.figures["images_per_second"] is None
-    assert task.issues.as_dict()[UNREADABLE_IMAGE]["count"] == 2
+    assert task.issues.as_dict()["unreadable image"]["count"] == 2
 
 
 def test_rows_of_another_task_are_removed(tree: Tree):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Collection
 
 import pytest
 import torch
 
 from tests.tiny_training import build, config, draw_set, nothing_detected, run_training, validation_loss
+from ymir_detectron2.dataset.bit_depth import STRETCH_RULE
 from ymir_detectron2.dataset.coco_json import CocoDataset
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
@@ -50,6 +52,30 @@ def test_a_resumed_training_has_losses_and_weights_of_an_uninterrupted_one(
     expected = read_checkpoint(tmp_path / "whole" / last.files[0]).state_dict
     weights = read_checkpoint(tmp_path / last.files[0]).state_dict
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+def test_unreadable_images_are_reported_with_those_from_before_a_restart(tmp_path: Path, data: CocoDataset):
+    """Each once, at every evaluation: the image that was unreadable before the restart is readable after it."""
+    broken = Path(data.image_paths[0])
+    content = broken.read_bytes()
+    reported: list[tuple[str, list[str]]] = []
+
+    def report(role: str, sentences: Collection[str]) -> None:
+        reported.append((role, sorted(sentences)))
+
+    broken.write_bytes(b"no image")
+    with pytest.raises(StoppedError):
+        run_training(tmp_path, data, CFG, stop_after=3, on_unreadable=report)
+    broken.write_bytes(content)
+    run_training(tmp_path, data, CFG, on_unreadable=report)
+    assert [role for role, _ in reported] == ["training"] * 2
+    for _, (sentence,) in reported:
+        assert str(broken) in sentence
+
+
+def test_a_stage_says_how_deep_images_were_changed(tmp_path: Path, data: CocoDataset):
+    (*_, last) = run_training(tmp_path, data, CFG)
+    assert read_checkpoint(tmp_path / last.files[0]).metadata["deep_images"] == STRETCH_RULE
 
 
 @pytest.mark.parametrize("how_many", [1, 2])

@@ -11,9 +11,12 @@ import yaml
 
 from tests.annotated_sets import grey_image
 from tests.platform_reader import read_env
+from ymir_detectron2.contract.annotations import AnnotationReader, Box
+from ymir_detectron2.contract.data_issues import DataIssues
 from ymir_detectron2.errors import ConfigError, DatasetError
+from ymir_detectron2.sources.labelled_image import AnnotatedImage
 from ymir_detectron2.tools.releases import RELEASES
-from ymir_detectron2.tools.task_folder import TASKS, AnnotatedImage, asset_name, write_task_folder
+from ymir_detectron2.tools.task_folder import TASKS, asset_name, write_task_folder
 
 CLASS_NAMES = ["rbc", "wbc"]
 
@@ -114,6 +117,28 @@ def test_an_image_with_the_same_bytes_is_listed_once_with_the_boxes_of_the_first
     write(tmp_path / "task", train, val)
     ((_, annotation),) = index_rows(tmp_path / "task", "train-index")
     assert real(tmp_path / "task", annotation).read_text() == "1, 1, 1, 5, 5, -1.0, 0.0\n"
+
+
+@pytest.mark.parametrize("release", ["1.1.0", "2.5.0"])
+@pytest.mark.parametrize("annotation_format", ["ark", "voc"])
+def test_own_names_are_unique_and_each_set_has_its_annotations(
+    tmp_path: Path, train: list[AnnotatedImage], release: str, annotation_format: str
+):
+    other = AnnotatedImage(grey_image(tmp_path / "line3" / "empty.jpg", 40))
+    again = AnnotatedImage(train[0].path, (("rbc", 3, 3, 8, 9),))  # in both sets, with other boxes
+    write(
+        tmp_path / "task", train, [other, again], own_names=True, release=release, annotation_format=annotation_format
+    )
+    rows = [index_rows(tmp_path / "task", f"{name}-index") for name in ("train", "val")]
+    names = [[Path(asset).name for asset, _ in some] for some in rows]
+    assert names == [["a b.jpg", f"{tmp_path.name}_empty.jpg"], ["line3_empty.jpg", "a b.jpg"]]
+    assert real(tmp_path / "task", rows[1][0][0]).read_bytes() == other.path.read_bytes()
+    issues = DataIssues()
+    reader = AnnotationReader(CLASS_NAMES, issues)
+    read_back = [[reader.read(real(tmp_path / "task", annotation)) for _, annotation in some] for some in rows]
+    assert [[len(labels.boxes) if labels else None for labels in some] for some in read_back][1] == [0, 1]
+    assert read_back[0][0] is not None
+    assert read_back[0][0].boxes[0][1] == Box(1, 1, 2, 11, 13)
 
 
 def test_candidates_are_listed_without_annotations(tmp_path: Path):

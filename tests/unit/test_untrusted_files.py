@@ -15,7 +15,6 @@ from ymir_detectron2.untrusted_files import (
     open_own,
     open_regular,
     path_below,
-    read_lines,
     read_regular,
 )
 
@@ -60,11 +59,6 @@ def test_a_refused_file_leaves_no_descriptor_open(tmp_path: Path):
         with pytest.raises(OSError, match="Not a regular file"):
             open_regular(tmp_path / "fifo")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_lines_of_a_file_keep_names_in_any_encoding(tmp_path: Path):
-    (tmp_path / "a").write_bytes(b"caf\xe9.jpg\r\nb.jpg\n")
-    assert list(map(os.fsencode, read_lines(tmp_path / "a"))) == [b"caf\xe9.jpg", b"b.jpg"]
 
 
 @pytest.mark.parametrize("mode", ["ab", "r+b", "wb"])

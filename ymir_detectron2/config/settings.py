@@ -6,8 +6,8 @@ the values that it takes, whether a training may be resumed with another value, 
 which engines implement it.
 
 The web form drops empty and zero values and sends numbers as text (contract, 2.3). Therefore a missing key, an empty
-text and a zero all mean the same: the default, or, for a few keys of training, "as `config_file` specifies". No key has
-a sensible value that is falsy while its default is not.
+text, the word `none` and a zero all mean the same: the default, or, for a few keys of training, "as `config_file`
+specifies". No key has a sensible value that is falsy while its default is not.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ _ON_OR_OFF = ("auto", "always", "never")
 
 
 def parse_size(text: str) -> tuple[int, ...]:
-    """Return height and width in pixels from e.g. "800x1344"; () for anything else, zero pixels included."""
-    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    """Return height and width in pixels from e.g. "800x1344" or "800 X 1344"; () for anything else, zero included."""
+    match = re.fullmatch(r"\s*([0-9]{1,5})\s*[xX]\s*([0-9]{1,5})\s*", text)
     size = tuple(map(int, match.groups())) if match else ()
     return () if 0 in size else size
 
@@ -247,13 +247,12 @@ def read_settings(settings_class: type[TaskSettings], config: Mapping[str, Any])
     types = get_type_hints(settings_class)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(settings_class):
-        raw = config.get(field.name)
-        is_empty = raw is None or (isinstance(raw, str) and not raw.strip())
-        value = None if is_empty else _coerce(field.name, raw, types[field.name])
+        raw, effects = config.get(field.name), effects_of(field)
+        value = None if _means_nothing(raw, effects) else _coerce(field.name, raw, types[field.name])
         if value:  # zero is as good as missing: from the form it would not have come
-            values[field.name] = value
-        elif effects_of(field).if_absent is not None:
-            values[field.name] = effects_of(field).if_absent
+            values[field.name] = _as_declared(value, effects)
+        elif effects.if_absent is not None:
+            values[field.name] = effects.if_absent
     return settings_class(**values)
 
 
@@ -294,6 +293,20 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     if len(unknown) > _MOST_UNKNOWN:
         sentences.append(f"config.yaml: {len(unknown) - _MOST_UNKNOWN} more unknown keys have no effect")
     return sentences
+
+
+def _means_nothing(value: Any, effects: Effects) -> bool:
+    """Return whether a value stands for a missing one: blanks, or the word `none` where that is no choice."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    return word in (None, "") or (word in ("none", "null") and word not in effects.choices)
+
+
+def _as_declared(value: Any, effects: Effects) -> Any:
+    """Return choices as they are declared: capitals and blanks make no difference, `FP16` is `fp16`."""
+    if not effects.choices:
+        return value
+    words = _split(value) if effects.several else [value]
+    return ",".join(word.lower() if word.lower() in effects.choices else word for word in words)
 
 
 def _coerce(name: str, value: Any, target: type) -> Any:

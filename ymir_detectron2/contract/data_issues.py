@@ -12,6 +12,15 @@ from ..errors import printable
 FIRST_NAMES = 5
 """Examples kept per reason: enough to see a pattern, and a broken set of 100,000 images must not fill the report."""
 
+# Reasons that several readers share
+UNREADABLE = "unreadable image"
+TOO_LARGE = "image too large for the memory, left out"
+UNREADABLE_PIXELS = "unreadable image, found when its pixels were decoded, left out"
+ROTATED = "rotated box, replaced by the upright rectangle around it"
+TWICE = "object that is there twice, counted once"
+SCALED = "image of another size than its annotation states, boxes scaled"
+TURNED = "image that is labelled as stored, without its EXIF rotation, boxes turned"
+
 
 class DataIssues:
     """Counter of reasons, in the order of their first occurrence."""
@@ -20,9 +29,9 @@ class DataIssues:
         self._counts: dict[str, int] = {}
         self._first: dict[str, list[str]] = {}
 
-    def add(self, reason: str, where: str) -> None:
-        """Count one occurrence; `where` is a path, or `path:line: text`."""
-        self._counts[reason] = self._counts.get(reason, 0) + 1
+    def add(self, reason: str, where: str, *, count: int = 1) -> None:
+        """Count an occurrence, or several at one place; `where` is a path, or `path:line: text`."""
+        self._counts[reason] = self._counts.get(reason, 0) + count
         first = self._first.setdefault(reason, [])
         if len(first) < FIRST_NAMES:
             # reports are UTF-8, file names may be any bytes

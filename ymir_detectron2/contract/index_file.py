@@ -9,11 +9,13 @@ Paths may contain blanks and `/./` (YMIR 1.1 writes `/in/assets/./17/8e5f.jpeg`)
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Iterable, Iterator, NamedTuple
+from typing import BinaryIO, Iterator, NamedTuple
 
 from ..errors import DatasetError, briefly
+from ..text_file import wide_encoding
 from ..untrusted_files import open_regular
 from .data_issues import DataIssues
 from .paths import PathMap
@@ -85,19 +87,32 @@ def require_index(path: Path | None, role: str) -> Path:
 
 @contextmanager
 def open_index(path: Path, role: str) -> Iterator[BinaryIO]:
-    """Open an index file as bytes; failing to open or to read it raises DatasetError."""
+    """Open an index file as bytes; failing to open, to read or to decode it raises DatasetError."""
     try:
         with open_regular(path) as file:
             yield file
+    except UnicodeError as error:
+        raise DatasetError(f"{path}: the {role} index is damaged text ({error}); save it as UTF-8") from error
     except OSError as error:
         raise DatasetError(f"{path}: the {role} index cannot be read ({error.strerror}); create it") from error
 
 
-def index_lines(file: Iterable[bytes], path: Path, issues: DataIssues) -> Iterator[IndexLine]:
+def index_encoding(file: BinaryIO) -> str:
+    """Return the UTF-16 or UTF-32 of an index file, as editors and PowerShell on Windows write it; '' for others.
+
+    The file is at its start afterwards.
+    """
+    file.seek(0)
+    encoding = wide_encoding(file.read(4))
+    file.seek(0)
+    return encoding
+
+
+def index_lines(file: BinaryIO, path: Path, issues: DataIssues) -> Iterator[IndexLine]:
     """Yield the lines of an index file that name an image, in file order.
 
     Args:
-        file: opened for reading bytes, positioned at its start.
+        file: opened for reading bytes.
         path: its name, for messages.
         issues: counts lines with text but without an image.
     """
@@ -109,15 +124,21 @@ def index_lines(file: Iterable[bytes], path: Path, issues: DataIssues) -> Iterat
             issues.add("index line without an image", f"{path}:{number}: {briefly(_decode(line))}")
 
 
-def line_at(file: BinaryIO, offset: int) -> IndexLine:
+def line_at(file: BinaryIO, offset: int, encoding: str) -> IndexLine:
     """Return the line that begins at `offset`, as `index_lines` gave it, except that its number is 0 (not known).
+
+    Args:
+        encoding: of `index_encoding`.
 
     Raises:
         DatasetError: no line with an image begins there; the file has been changed in the meantime.
     """
     file.seek(offset)
-    # readline ends at \n only; the file may use \r
-    asset, annotation = _columns(b"".join(file.readline().splitlines()[:1]))
+    if encoding:
+        line = next(_wide_lines(file, encoding, offset), (0, b""))[1]
+    else:
+        line = b"".join(file.readline().splitlines()[:1])  # readline ends at \n only; the file may use \r
+    asset, annotation = _columns(line)
     if not asset:
         raise DatasetError(f"{file.name}: has changed since it was first read; start the task again")
     return IndexLine(0, offset, asset, annotation)
@@ -132,8 +153,12 @@ def empty_index(path: Path, role: str) -> DatasetError:
     )
 
 
-def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield byte offset and content of every line, without its line end: \\n, \\r\\n or \\r."""
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield byte offset and content, in UTF-8, of every line, without its line end: \\n, \\r\\n or \\r."""
+    encoding = index_encoding(file)
+    if encoding:
+        yield from _wide_lines(file, encoding, 0)
+        return
     offset = 0
     for raw in file:
         start = offset
@@ -145,6 +170,19 @@ def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         for line in raw.splitlines(keepends=True):
             yield start, line.rstrip(b"\r\n")
             start += len(line)
+
+
+def _wide_lines(file: BinaryIO, encoding: str, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Yield what `_lines` does of a file in UTF-16 or UTF-32, from the line at the current position on."""
+    text = io.TextIOWrapper(file, encoding, errors="surrogatepass", newline="")
+    try:
+        for line in text:
+            start, offset = offset, offset + len(line.encode(encoding, "surrogatepass"))
+            if line.startswith("\ufeff"):
+                line, start = line[1:], start + len("\ufeff".encode(encoding))
+            yield start, line.rstrip("\r\n").encode("utf-8", "surrogatepass")
+    finally:
+        text.detach()  # else it would close the file
 
 
 def _columns(line: bytes) -> tuple[str, str]:

@@ -29,7 +29,16 @@ class PathMap:
         return cls(in_dir, root / "out")
 
     def resolve(self, path: str) -> Path:
-        """Return the real path of a container path; relative paths start at /in."""
+        """Return the real path of a container path; relative paths start at /in.
+
+        A name may contain a backslash; where there is no such file, it stands for a slash, as in paths of Windows.
+        """
+        real = self._resolve(path)
+        if "\\" in path and not os.path.lexists(real):
+            return self._resolve(path.replace("\\", "/"))
+        return real
+
+    def _resolve(self, path: str) -> Path:
         path = os.path.normpath(path)  # YMIR 1.1 writes /in/assets/./17/8e5f.jpeg
         for prefix, folder in (("/in", self.in_dir), ("/out", self.out_dir)):
             # with the slash, so that /input/a.jpg is not taken for /in

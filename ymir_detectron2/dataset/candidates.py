@@ -20,6 +20,7 @@ from ..contract.index_file import (
     LISTED_TWICE,
     IndexEntry,
     empty_index,
+    index_encoding,
     index_lines,
     line_at,
     open_index,
@@ -53,6 +54,7 @@ class CandidateIndex:
         self._paths = paths
         with open_index(self._path, _ROLE) as file:
             self.digest = stream_digest(file)
+            self._encoding = index_encoding(file)
             offsets, path_hashes, name_hashes = self._scan(file, issues)  # (L,) uint64 each
             listed_twice = find_repeats(path_hashes, lambda row: self._entry(file, offsets[row]).image_path)
             del path_hashes  # before the next sort: together they would be the peak of the memory
@@ -86,7 +88,7 @@ class CandidateIndex:
         return bool(self._repeats_name[number])
 
     def _entry(self, file: BinaryIO, offset: np.uint64) -> IndexEntry:
-        return line_at(file, int(offset)).entry(self._paths)
+        return line_at(file, int(offset), self._encoding).entry(self._paths)
 
     def _scan(self, file: BinaryIO, issues: DataIssues) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return offset, hash of the real path and hash of the file name of every line, (L,) uint64 each."""

@@ -5,24 +5,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple
+from typing import Any, NamedTuple
 
-from ..atomic_file import atomic_write
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import read_index
 from ..contract.task import Task
 from ..errors import DatasetError
 from .coco_json import write_coco_json
+from .overlap import images_in_both
 from .records import read_records
 from .report import SetSummary
+from .report_file import add_warning, write_report
 
 logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 5  # classes in one line of the log
+_FEW_BOXES = 10  # of a class: fewer are learned by heart, and one of them moves its AP by ten points
 
 
 class CocoFiles(NamedTuple):
@@ -48,32 +49,25 @@ def convert_task(task: Task, *, reports: bool = True) -> CocoFiles:
         DatasetError: a set is missing, empty, or has nothing usable in it.
     """
     files = coco_files(task)
-    report = {
-        "training": _convert_set(task, task.train_index, "training", files.train),
-        "validation": _convert_set(task, task.val_index, "validation", files.val),
-    }
+    training = _convert_set(task, task.train_index, "training", files.train)
+    validation = _convert_set(task, task.val_index, "validation", files.val)
     if reports:
-        _write_report(task, report)
+        write_report(task, {"training": training.report, "validation": validation.report})
+    for sentence in [*training.warnings, *validation.warnings, *_overlap(training, validation)]:
+        if reports:
+            add_warning(task, sentence)
+        else:
+            logger.warning("%s", sentence)
     return files
 
 
-def report_anchors(task: Task, shares: Mapping[str, Any]) -> None:
-    """Add to dataset-report.json how well the anchors of the network cover the training boxes."""
-    report = json.loads(_report_file(task).read_text(encoding="utf-8"))
-    report["training"]["anchors"] = dict(shares)
-    _write_report(task, report)
+class _ConvertedSet(NamedTuple):
+    report: dict[str, Any]
+    warnings: list[str]
+    image_paths: list[Path]
 
 
-def _write_report(task: Task, report: Mapping[str, Any]) -> None:
-    with atomic_write(_report_file(task)) as file:
-        json.dump(report, file, indent=2, ensure_ascii=False)
-
-
-def _report_file(task: Task) -> Path:
-    return task.output_dir / "dataset-report.json"
-
-
-def _convert_set(task: Task, index_path: Path | None, role: str, json_path: Path) -> dict[str, Any]:
+def _convert_set(task: Task, index_path: Path | None, role: str, json_path: Path) -> _ConvertedSet:
     start_s = time.monotonic()
     issues = DataIssues()
     entries = read_index(index_path, task.paths, issues, role)
@@ -92,11 +86,12 @@ def _convert_set(task: Task, index_path: Path | None, role: str, json_path: Path
     for line in issues.summary_lines():
         logger.warning("%s set: %s", role, line)
     _check_usable(summary, role, index_path, issues)
-    return summary.as_dict(issues)
+    image_paths = [entry.image_path for entry in entries]
+    return _ConvertedSet(summary.as_dict(issues), _class_warnings(summary, role), image_paths)
 
 
 def _check_usable(summary: SetSummary, role: str, index_path: Path, issues: DataIssues) -> None:
-    """Raise DatasetError for a set without a usable image or a training set without a box; warn of classes without."""
+    """Raise DatasetError for a set without a usable image or a training set without a box."""
     reasons = "; ".join(issues.summary_lines()) or "every annotation file is empty"
     if not summary.images:
         raise DatasetError(f"{index_path}: none of its images can be used ({reasons}); check the mounted folders")
@@ -106,11 +101,37 @@ def _check_usable(summary: SetSummary, role: str, index_path: Path, issues: Data
             f"{index_path}: no usable box of any class in {summary.images} images ({reasons});"
             " choose a set that is labelled with these class names"
         )
-    missing = [name for name, count in summary.boxes_per_class.items() if not count]
-    if len(missing) == len(summary.boxes_per_class):
-        logger.warning("%s set: no box at all, so AP cannot be measured and counts as 0", role)
-    elif missing:
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-        effect = "learned" if role == "training" else "measured"
-        named = ", ".join(missing[:_MOST_NAMED])
-        logger.warning("%s set: no box of %s%s, which cannot be %s", role, named, more, effect)
+
+
+def _class_warnings(summary: SetSummary, role: str) -> list[str]:
+    """Return a sentence about the classes without a box, and one about those with few."""
+    counts = summary.boxes_per_class
+    missing = [name for name, count in counts.items() if not count]
+    if len(missing) == len(counts):
+        return [f"{role} set: no box at all, so AP cannot be measured and counts as 0; choose a set with labels"]
+    few = [f"{name} ({count})" for name, count in counts.items() if 0 < count < _FEW_BOXES]
+    is_training = role == "training"
+    sentences = []
+    if missing:
+        effect = "learned" if is_training else "measured"
+        sentences.append(f"{role} set: no box of {_first_of(missing)}, which cannot be {effect}; label some")
+    if few:
+        effect = "will hardly be learned" if is_training else "has an AP that says little"
+        sentences.append(f"{role} set: fewer than {_FEW_BOXES} boxes of {_first_of(few)}, which {effect}; label more")
+    return sentences
+
+
+def _first_of(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _overlap(training: _ConvertedSet, validation: _ConvertedSet) -> list[str]:
+    shared = images_in_both(training.image_paths, validation.image_paths)
+    if not shared:
+        return []
+    share = f"{len(shared)} of {len(validation.image_paths)} validation images"
+    return [
+        f"{share} are in the training set too, e.g. {shared[0]}:"
+        " AP and the choice of the best stage are those of learned images; choose a validation set of other images"
+    ]

@@ -7,20 +7,27 @@ Only the formats that cameras and annotation tools write are read, whatever else
 from __future__ import annotations
 
 import contextlib
+import functools
 import struct
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, BinaryIO, Callable, Iterator, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
+from ..label_geometry import QUARTER_TURNS
 from ..untrusted_files import open_regular
-from .image_memory import decoding_bytes, first_gif_frame_hw
+from .bit_depth import DeepPixels, is_deep, stretch_limits, stretch_to_uint8
+from .image_memory import decoding_bytes, first_gif_frame_hw, row_bands
+from .incomplete_files import lacks_end_mark, read_png_layout, repaired_copy, require_segments
 from .reading_guard import guard
 
+DEEP = "image of more than 8 bits per channel, stretched to 8"
+INCOMPLETE = "image file without its end, used"
+"""Findings by which images are counted that are used, but not as they are."""
+
 _ORIENTATION = 0x0112  # EXIF tag
-_QUARTER_TURNS = (5, 6, 7, 8)  # its values that swap width and height
 _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -32,10 +39,8 @@ _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda upright: np.rot90(upright, -1),
 }
 """Orientation -> from an upright array the view of it in which the pixels lie as in the file."""
-_BAND_PIXELS = 1_000_000
+_Content = TypeVar("_Content")
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # TIFF tags
-_METADATA_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")  # of PNG, all of which can hold EXIF
-_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 # PIL reads thirty more, with decoders that are attacked and mended less than these; EPS even starts Ghostscript.
 # A release of PIL that lacks one of these (AVIF came late) reads the others.
@@ -60,14 +65,34 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         OSError and what else PIL raises for damaged files.
         ImageTooLargeError: opening it would already need more memory than there is.
     """
+    with open_regular(path) as file, _open(path, file) as image:
+        yield image
+
+
+def _open(path: Path, file: BinaryIO) -> Image.Image:
+    frame_hw = first_gif_frame_hw(file)
+    if frame_hw is not None:
+        guard().require_size(path, frame_hw, 4 * frame_hw[0] * frame_hw[1])
+    require_segments(file)
+    file.seek(0)
     Image.init()  # fills Image.OPEN; at once after the first time
     known = [name for name in IMAGE_FORMATS if name in Image.OPEN]
-    with open_regular(path) as file:
-        frame_hw = first_gif_frame_hw(file)
-        if frame_hw is not None:
-            guard().require_size(path, frame_hw, 4 * frame_hw[0] * frame_hw[1])
-        with Image.open(file, formats=known) as image:
-            yield image
+    return Image.open(file, formats=known)
+
+
+class ImageFrame(NamedTuple):
+    """What a file says of an image before its pixels are decoded."""
+
+    stored_hw: tuple[int, int]
+    orientation: int
+    """Of EXIF, 1 to 8; 1 where there is none. It rotates the pixels as stored."""
+    findings: tuple[str, ...] = ()
+    """DEEP, INCOMPLETE."""
+
+    @property
+    def upright_hw(self) -> tuple[int, int]:
+        height, width = self.stored_hw
+        return (width, height) if self.orientation in QUARTER_TURNS else (height, width)
 
 
 def read_image_hw(path: Path) -> tuple[int, int]:
@@ -76,86 +101,118 @@ def read_image_hw(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: no such file, not an image, or one that the memory of this machine would not hold.
     """
-    try:
-        with open_image(path) as image:
-            width, height = image.size
-            tiff_tags = getattr(image, "tag_v2", None)
-            if tiff_tags is not None:  # of a TIFF, newer releases of PIL return the size of the upright image
-                width, height = int(tiff_tags[_TIFF_WIDTH]), int(tiff_tags[_TIFF_HEIGHT])
-            guard().require_size(path, (height, width), decoding_bytes(image))
-            turned = _read_exif(image, path).get(_ORIENTATION) in _QUARTER_TURNS
-    except _DAMAGED as error:
-        raise _image_error(path, error) from error
-    return (width, height) if turned else (height, width)
+    return read_image_frame(path).upright_hw
 
 
-def _read_exif(image: Image.Image, path: Path) -> Image.Exif:
+def read_image_frame(path: Path) -> ImageFrame:
+    """Return the size and orientation of an image from its header; the pixels may still be damaged.
+
+    A file that breaks off is decoded, to see how much of it is missing.
+
+    Raises:
+        ImageError: no such file, not an image, a JPEG or PNG of which too much is missing, or one that the memory of
+            this machine would not hold.
+    """
+    frame, has_end = _read(path, _read_header)
+    if has_end:
+        return frame
+    read_image_bgr(path)
+    return frame._replace(findings=(*frame.findings, INCOMPLETE))
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[ImageFrame, bool]:
+    """Return what the header says, and whether the file has an end, as far as its format marks it."""
+    with _open(path, file) as image:
+        width, height = image.size
+        tiff_tags = getattr(image, "tag_v2", None)
+        if tiff_tags is not None:  # of a TIFF, newer releases of PIL return the size of the upright image
+            width, height = int(tiff_tags[_TIFF_WIDTH]), int(tiff_tags[_TIFF_HEIGHT])
+        guard().require_size(path, (height, width), decoding_bytes(image))
+        findings = (DEEP,) if is_deep(image) else ()
+        late_metadata, has_end = False, True
+        if image.format == "PNG":
+            late_metadata, has_end = read_png_layout(file)
+        elif image.format in ("JPEG", "MPO"):
+            has_end = not lacks_end_mark(file, file.tell())
+        orientation = _read_exif(image, path, late_metadata).get(_ORIENTATION, 1)
+    return ImageFrame((height, width), int(orientation) if orientation in range(1, 9) else 1, findings), has_end
+
+
+def _read_exif(image: Image.Image, path: Path, late_metadata: bool) -> Image.Exif:
     """Return the EXIF tags of an open image, from its header where that is enough."""
     if image.format != "PNG":
         return image.getexif()
     # of a PNG, PIL's getexif decodes all pixels, since metadata may follow them, which is too slow for 100,000 images;
     # that of its base class does not
-    if not _has_metadata_behind_pixels(path):
+    if not late_metadata:
         return Image.Image.getexif(image)
     with guard().in_work(path):
         guard().reserve(path, (image.height, image.width), decoding_bytes(image))
         return image.getexif()
 
 
-def _has_metadata_behind_pixels(path: Path) -> bool:
-    """Return whether a PNG has metadata after its pixels, from the headers of its chunks."""
-    behind_pixels = False
-    with open_regular(path) as file:
-        file.seek(8)  # the signature
-        while len(header := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", header)
-            if behind_pixels and kind in _METADATA_CHUNKS:
-                return True
-            behind_pixels = behind_pixels or kind == b"IDAT"
-            file.seek(length + 4, 1)  # content and checksum
-    return False
-
-
 def read_image_bgr(path: Path) -> np.ndarray:
     """Return the upright image as (H, W, 3) uint8 in BGR order.
 
-    Grey becomes three equal channels, 16-bit grey keeps its upper 8 bits, transparency is dropped, CMYK is converted.
+    Grey becomes three equal channels, more than 8 bits are stretched by `bit_depth.STRETCH_RULE`, transparency is
+    dropped, CMYK is converted. A JPEG may lack its end, see `incomplete_files.MOST_MISSING`.
 
     Raises:
-        ImageError: no such file, not an image, a truncated one, or one that `reading_guard` leaves out.
+        ImageError: no such file, not an image, one of which too much is missing, or one that `reading_guard` leaves
+            out.
+    """
+    with guard().in_work(path):
+        return _read(path, _decode_bgr)
+
+
+def _read(path: Path, read: Callable[[Path, BinaryIO], _Content]) -> _Content:
+    """Return what `read` makes of a file, or of a repaired copy of it; raise ImageError if that fails too.
+
+    Nothing is repaired for want of memory, since a copy would need more.
     """
     try:
-        with guard().in_work(path), open_image(path) as image:
-            guard().reserve(path, (image.height, image.width), decoding_bytes(image))
-            image.load()
-            return _upright_bgr(image)
+        with open_regular(path) as file:
+            try:
+                return read(path, file)
+            except MemoryError:
+                raise
+            except _DAMAGED:
+                with guard().in_work(path):
+                    repaired = repaired_copy(file, functools.partial(guard().reserve, path))
+                    if repaired is None:
+                        raise
+                    return read(path, repaired)
     except _DAMAGED as error:
         raise _image_error(path, error) from error
 
 
-def _upright_bgr(image: Image.Image) -> np.ndarray:
+def _decode_bgr(path: Path, file: BinaryIO) -> np.ndarray:
+    with _open(path, file) as image:
+        guard().reserve(path, (image.height, image.width), decoding_bytes(image))
+        deep = DeepPixels(image, lambda: _open(path, file)) if is_deep(image) else None
+        image.load()
+        return _upright_bgr(image, deep)
+
+
+def _upright_bgr(image: Image.Image, deep: DeepPixels | None) -> np.ndarray:
     """Return the loaded pixels as `read_image_bgr` does."""
     # loading rotates a TIFF already
     orientation: Any = 1 if image.format == "TIFF" else image.getexif().get(_ORIENTATION)
     width, height = image.size
-    upright_hw = (width, height) if orientation in _QUARTER_TURNS else (height, width)
+    upright_hw = (width, height) if orientation in QUARTER_TURNS else (height, width)
     image_bgr = np.empty((*upright_hw, 3), dtype=np.uint8)
     as_stored = _AS_STORED.get(orientation, _AS_STORED[1])(image_bgr)
     # in bands: PIL's conversion, its export to NumPy and the copy in another order would each need the memory of the
     # whole image, 18 bytes per pixel together; this way it is 8, and faster
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        as_stored[top:bottom] = _rgb(image.crop((0, top, width, bottom)))[:, :, ::-1]
+    bands = row_bands(image.size)
+    limits = (0.0, 0.0) if deep is None else stretch_limits(map(deep.samples, bands))
+    for band in bands:
+        if deep is None:
+            rgb = np.asarray(image.crop(band).convert("RGB"))
+        else:
+            rgb = stretch_to_uint8(deep.samples(band), limits)
+        as_stored[band[1] : band[3]] = rgb[:, :, ::-1]  # one channel of grey becomes three
     return image_bgr
-
-
-def _rgb(band: Image.Image) -> np.ndarray:
-    """Return pixels as (H, W, 3) uint8."""
-    if band.mode in _SIXTEEN_BIT_MODES:  # PIL's convert would clip at 255: all white
-        grey = np.clip(np.asarray(band, dtype=np.int64) >> 8, 0, 255).astype(np.uint8)
-        return np.broadcast_to(grey[:, :, None], (*grey.shape, 3))
-    return np.asarray(band.convert("RGB"))
 
 
 def _image_error(path: Path, error: BaseException) -> ImageError:

@@ -22,6 +22,9 @@ from ..errors import ImageError, ImageTooLargeError
 from ..memory_limit import MemoryBound, smallest_limit, tightest_bound
 from ..untrusted_files import open_own
 
+NO_PIXELS = (0, 0)
+"""Of what else an image needs memory for than to decode it, such as a copy of its file."""
+
 _SHARE = 0.45
 """Of the available memory: so much for an image that is alone, as much for those that are not, a tenth for the rest."""
 _ARRAY, _RESIZING = 3, 7  # bytes per pixel: of an image, and with the copy in four channels that PIL resizes
@@ -124,7 +127,8 @@ class ReadingGuard:
         """Wait until there is memory for an image in work; it is reserved until it no longer is.
 
         Args:
-            needed_bytes: to decode it.
+            image_hw: NO_PIXELS if the memory is for something else than pixels.
+            needed_bytes: to decode it, on top of what was reserved for it before.
 
         Raises:
             ImageTooLargeError: there is too little even for the image alone.
@@ -188,8 +192,9 @@ def _too_large(
     path: Path, image_hw: tuple[int, int], needed_bytes: int, there_bytes: int, which: str
 ) -> ImageTooLargeError:
     height, width = image_hw
+    what = "needs" if image_hw == NO_PIXELS else f"{width}x{height} pixels need"
     return ImageTooLargeError(
-        f"{path}: {width}x{height} pixels need {needed_bytes / 1e9:.2f} GB to be read, more than {_SHARE:.0%} of the"
+        f"{path}: {what} {needed_bytes / 1e9:.2f} GB to be read, more than {_SHARE:.0%} of the"
         f" {there_bytes / 1e9:.2f} GB that {which}; make the image smaller, or give the container more memory"
     )
 

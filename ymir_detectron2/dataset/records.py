@@ -6,6 +6,7 @@ Letters: G boxes of one image.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,10 +16,11 @@ from typing import Iterator, NamedTuple, Sequence
 import numpy as np
 
 from ..contract.annotations import AnnotationReader, Box
-from ..contract.data_issues import DataIssues
+from ..contract.data_issues import TWICE, UNREADABLE, DataIssues
 from ..contract.index_file import IndexEntry
 from ..errors import ImageError, ImageTooLargeError
-from .image_reading import read_image_hw
+from .image_reading import ImageFrame, read_image_frame
+from .label_frames import to_upright_image
 
 _CHUNK = 500  # images per work item: passing one to a worker costs as much as reading a few images
 
@@ -76,29 +78,44 @@ def _read_chunk(entries: Sequence[IndexEntry], class_names: tuple[str, ...]) -> 
 
 
 def _read_record(entry: IndexEntry, reader: AnnotationReader, issues: DataIssues) -> Record | None:
-    # the size comes from the file, not from <size> in VOC: the platform writes that without EXIF rotation
     try:
-        height, width = read_image_hw(entry.image_path)
+        frame = read_image_frame(entry.image_path)
     except ImageTooLargeError as error:
         issues.add("image too large for the memory, left out", str(error))
         return None
     except ImageError as error:
         missing = not os.path.exists(entry.image_path)  # noqa: PTH110 - Path.exists raises for impossible names
-        issues.add("image file that does not exist" if missing else "unreadable image", str(error))
+        issues.add("image file that does not exist" if missing else UNREADABLE, str(error))
         return None
-    located_boxes: list[tuple[str, Box]] = []
-    if entry.annotation_path is not None:
-        # an image without objects has an empty file; a missing one would teach that there are none
-        try:
-            located_boxes = reader.read(entry.annotation_path)
-        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-            issues.add("image whose annotation file is missing", f"{entry.annotation_path}: {error}")
-            return None
+    located_boxes = _read_boxes(entry.annotation_path, frame, reader, issues)
+    if located_boxes is None:
+        return None
+    for finding in frame.findings:
+        issues.add(finding, str(entry.image_path))
+    height, width = frame.upright_hw
     boxes = [box for place, box in located_boxes if _is_usable(place, box, width, height, issues)]
+    if len(set(boxes)) < len(boxes):
+        issues.add(TWICE, str(entry.annotation_path), count=len(boxes) - len(set(boxes)))
+        boxes = list(dict.fromkeys(boxes))
     # float64 until it is clipped: an annotation may hold a number that float32 does not
     corners = np.array([box[1:] for box in boxes], dtype=np.float64).reshape(-1, 4)
     clipped = np.clip(corners, 0, [width, height, width, height]).astype(np.float32)
     return Record(entry.image_path, width, height, clipped, np.array([box.class_id for box in boxes], dtype=np.int32))
+
+
+def _read_boxes(
+    path: Path | None, frame: ImageFrame, reader: AnnotationReader, issues: DataIssues
+) -> list[tuple[str, Box]] | None:
+    """Return the boxes of an image with their locations; None if its annotations cannot be used."""
+    if path is None:
+        return []
+    try:
+        labels = reader.read(path)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        # an image without objects has an empty file; a missing one would teach that there are none
+        issues.add("image whose annotation file is missing", f"{path}: {error}")
+        return None
+    return None if labels is None else to_upright_image(labels, frame, str(path), issues)
 
 
 def _is_usable(place: str, box: Box, width: int, height: int, issues: DataIssues) -> bool:
@@ -111,5 +128,8 @@ def _is_usable(place: str, box: Box, width: int, height: int, issues: DataIssues
         issues.add("box outside the image, dropped", f"{place}: {tuple(box)} in {width}x{height}")
         return False
     if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+        if not math.isfinite(x2 - x1 + y2 - y1):  # from a division by zero, for example
+            issues.add("box with an infinite corner, dropped", f"{place}: {tuple(box)}")
+            return False
         issues.add("box over the edge of the image, clipped", f"{place}: {tuple(box)} in {width}x{height}")
     return True

@@ -29,6 +29,8 @@ def choose_device(gpu_ids: tuple[int, ...] | None, local_rank: int) -> torch.dev
     """
     if gpu_ids is None:
         gpu_ids = (local_rank,) if torch.cuda.is_available() else ()
+    elif not gpu_ids and distributed.rank() == 0 and torch.cuda.is_available():  # the others would say the same
+        logger.warning("gpu_id: '' asks for the CPU, but there is a GPU; leave gpu_id out, or set it to '0', to use it")
     if not gpu_ids:
         return torch.device("cpu")
     gpu = gpu_ids[local_rank % len(gpu_ids)]

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ..atomic_file import atomic_write
+from ..dataset.bit_depth import STRETCH_RULE
 from ..retinanet.boxes import decode_boxes
 from ..retinanet.decoding import PostprocessConfig
 from ..retinanet.inference_optimizations import prepare_for_inference
@@ -139,6 +140,7 @@ def describe(
         " the rest of any value; image_hw: (2,) int64, its height and width there",
         "output": "boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of image, x2 and y2 exclusive; scores: (n,) float32,"
         " best first; classes: (n,) int64, positions in class_names",
+        "deep_images": f"of more than 8 bits per channel: {STRETCH_RULE}",
         "input_hw": list(input_hw),
         "min_size": edges[0],
         "max_size": edges[1],

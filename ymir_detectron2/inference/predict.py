@@ -47,6 +47,8 @@ class ImagePrediction(NamedTuple):
     tile_scores: list[Any]
     """What `PredictionHooks.score` returned for its tiles, the whole image first."""
     error: ImageError | None
+    findings: tuple[str, ...] = ()
+    """Of `ImageFrame`: what is said of an image that is used, but not as it is."""
 
     def result_boxes(self, class_names: Sequence[str]) -> list[ResultBox]:
         """Return the detections as the platform stores boxes; [] for an unreadable image."""
@@ -139,7 +141,7 @@ class _PendingImage:
         if self._error is not None or image_hw is None:
             return ImagePrediction(path, None, None, [], self._error)
         detections = merge_tiles(self._detections, self._windows, image_hw)
-        return ImagePrediction(path, image_hw, detections, self._scores, None)
+        return ImagePrediction(path, image_hw, detections, self._scores, None, self._image.findings)
 
 
 class _PendingTile(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Callable, Iterable, Iterator, NamedTuple
 
 import numpy as np
 
-from ..dataset.image_reading import read_image_bgr, read_image_hw
+from ..dataset.image_reading import read_image_bgr, read_image_frame
 from ..dataset.reading_guard import guard
 from ..errors import ImageError
 from .tiling import Tile
@@ -34,6 +34,8 @@ class PrefetchedImage(NamedTuple):
     tiles: Iterable[Tile]
     """To be iterated once. Those of a large image are cut on the way, which may raise ImageError."""
     error: ImageError | None
+    findings: tuple[str, ...] = ()
+    """Of `ImageFrame`."""
 
 
 def prefetch_images(
@@ -66,11 +68,12 @@ def prefetch_images(
 
 def _read(path: Path, cut: CutIntoTiles) -> PrefetchedImage:
     try:
-        image_hw = read_image_hw(path)  # from the header, before any pixel is decoded
+        frame = read_image_frame(path)  # from the header, before any pixel is decoded
+        image_hw = frame.upright_hw
         if image_hw[0] * image_hw[1] > LARGE:
-            return PrefetchedImage(path, image_hw, _read_late(path, cut), None)
+            return PrefetchedImage(path, image_hw, _read_late(path, cut), None, frame.findings)
         with guard().in_work(path):  # until its tiles are cut
-            return PrefetchedImage(path, image_hw, list(cut(read_image_bgr(path))), None)
+            return PrefetchedImage(path, image_hw, list(cut(read_image_bgr(path))), None, frame.findings)
     except ImageError as error:  # one unreadable image must not end the task
         return PrefetchedImage(path, None, (), error)
 

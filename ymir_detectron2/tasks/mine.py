@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config.mining_algorithms import MINING_ALGORITHMS
 from ..config.settings import MiningSettings
+from ..contract.data_issues import UNREADABLE
 from ..contract.index_file import IndexEntry
 from ..contract.mining_result import write_mining_result
 from ..detections import Detections
@@ -18,7 +19,7 @@ from ..inference.predict import ImagePrediction, PredictionHooks
 from ..inference.tiling import Tiling
 from ..mining.algorithms import UNREADABLE_SCORE, build_algorithm
 from ..mining.diversity import extract_embedding, near_duplicate_mask
-from .prediction_task import UNREADABLE_IMAGE, PredictionTask
+from .prediction_task import PredictionTask
 from .resumable_prediction import MakeRow, ResumablePrediction, Row
 from .script import TaskRun
 
@@ -93,7 +94,7 @@ def move_near_duplicates(task: PredictionTask, scores: array[float]) -> None:
             embeddings.append(image.tile_scores[0])
             embedded.append(number)
         else:  # an algorithm that needs no images has not met it
-            task.issues.add(UNREADABLE_IMAGE, str(image.error))
+            task.issues.add(UNREADABLE, str(image.error))
     if not embedded:
         return
     moved = np.flatnonzero(near_duplicate_mask(np.stack(embeddings), settings.diversity_distance))

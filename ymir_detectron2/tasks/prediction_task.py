@@ -23,10 +23,8 @@ from .script import TaskRun
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE_IMAGE = "unreadable image"
-LARGE_IMAGE = "image too large for the memory, left out"
 REPEATED_NAME = "file name that another candidate has too, left out"
-"""Data issues, by which images are counted in the log and in the summary. The platform identifies an image of a result
+"""A data issue, by which images are counted in the log and in the summary. The platform identifies an image of a result
 only by its file name."""
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ..config.mining_algorithms import MINING_ALGORITHMS
 from ..config.settings import InferSettings, MiningSettings, read_settings, values_where
+from ..contract.data_issues import TOO_LARGE, UNREADABLE
 from ..contract.index_file import IndexEntry
 from ..contract.infer_result import can_be_result_box
 from ..contract.partial_results import PARTIAL_RESULTS_DIR, PartialResults
@@ -30,13 +31,13 @@ from ..file_digest import file_digest
 from ..inference.predict import BLOCK, ImagePrediction, PredictionHooks
 from ..version import describe_version
 from .computed_in import note_arithmetic
-from .prediction_task import LARGE_IMAGE, UNREADABLE_IMAGE, PredictionTask
+from .prediction_task import PredictionTask
 from .script import TaskRun
 
 logger = logging.getLogger(__name__)
 
 Row = Dict[str, Any]
-"""What is kept of one candidate, as JSON: `boxes` (`ResultBox` as lists) and `score`, or `error`."""
+"""What is kept of one candidate, as JSON: `boxes` (`ResultBox` as lists), `score` and `findings`, or `error`."""
 MakeRow = Callable[[IndexEntry, ImagePrediction], Row]
 """From a candidate that could be read and its prediction to its row."""
 Start = Callable[[], Tuple[PredictionHooks, MakeRow]]
@@ -100,7 +101,7 @@ class ResumablePrediction:
                     done_before = self._count_images(self._partial_results.done()) if run.is_main else 0
                     # entries first: when they end, zip must not have taken an image of the next block
                     for entry, image in zip(index.entries(first, last), images):
-                        rows.append(_row_of_error(image.error) if image.error else make_row(entry, image))
+                        rows.append(_row(entry, image, make_row))
                         progress.update(done_before + len(rows))
                     if block == missing[0]:  # only now: a process that dies before has computed nothing
                         note_arithmetic(self._partial_results.folder, self._task.arithmetic)
@@ -137,9 +138,11 @@ class ResumablePrediction:
         entries = self._task.index.entries(0, self._total)
         for _, rows in self._partial_results.in_order():
             for row, number, entry in zip(rows, numbers, entries):  # rows first: their end must not cost a number
+                for finding in row.get("findings", ()):
+                    self._task.issues.add(finding, entry.asset)
                 if "error" in row:
                     unreadable += 1
-                    self._task.issues.add(LARGE_IMAGE if "is_large" in row else UNREADABLE_IMAGE, row["error"])
+                    self._task.issues.add(TOO_LARGE if "is_large" in row else UNREADABLE, row["error"])
                 yield number, entry, row
         if unreadable == self._total:
             raise DatasetError(
@@ -180,9 +183,12 @@ class ResumablePrediction:
         return len(blocks) * BLOCK - (missing if last in blocks else 0)
 
 
-def _row_of_error(error: ImageError) -> Row:
-    row: Row = {"error": str(error)}
-    return {**row, "is_large": True} if isinstance(error, ImageTooLargeError) else row
+def _row(entry: IndexEntry, image: ImagePrediction, make_row: MakeRow) -> Row:
+    if image.error is not None:
+        row: Row = {"error": str(image.error)}
+        return {**row, "is_large": True} if isinstance(image.error, ImageTooLargeError) else row
+    row = make_row(entry, image)
+    return {**row, "findings": image.findings} if image.findings else row
 
 
 def _has_errors(rows: Sequence[Row]) -> bool:

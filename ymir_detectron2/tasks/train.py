@@ -17,7 +17,8 @@ from ..contract.model_package import find_model_package
 from ..contract.partial_results import PARTIAL_RESULTS_DIR
 from ..contract.task import Task
 from ..contract.training_result import TrainingResult
-from ..dataset.conversion import coco_files, convert_task, report_anchors
+from ..dataset.conversion import coco_files, convert_task
+from ..dataset.report_file import add_warning, repeat_warnings, report_anchors, report_unreadable
 from ..engines.registry import load_engine
 from ..engines.zoo import find_config_file
 from ..errors import ConfigError
@@ -64,12 +65,15 @@ def train(run: TaskRun[TrainSettings]) -> None:
         on_progress=run.monitor.report,
         on_stage=lambda weights: add_stage(result, weights),
         on_anchors=lambda shares: report_anchors(task, shares),
+        on_unreadable=lambda role, sentences: report_unreadable(task, role, sentences),
+        on_warning=lambda sentence: add_warning(task, sentence),
         on_resume=result.restore,
         stop_requested=run.stop.requested,
     )
     summary = engine.train(job)
     if run.is_main:
         export_best_stage(job, result)
+        repeat_warnings(task)  # before the last line, which says what came out
         _write_summary(task, summary, result)
         # only now: a restart before this line resumes from the last checkpoint, at the end of the training
         shutil.rmtree(resume_dir, ignore_errors=True)

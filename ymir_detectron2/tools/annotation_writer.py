@@ -7,25 +7,14 @@ voc: XML with <bndbox> of the same corners. Corners are integers and inclusive i
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Sequence, Tuple
+from typing import Sequence
 
 from PIL import UnidentifiedImageError
 
 from ..dataset.image_reading import open_image
-
-MAX_PIXEL = 1e9
-"""Of any image: what lies beyond is no position, and would be a number of 300 digits in the file."""
-_NOT_IN_NAMES = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
-LabelledBox = Tuple[str, int, int, int, int]
-"""Class name, then x1 y1 x2 y2 in pixels, both corners inclusive: a box as the platform stores it."""
-
-
-def is_name(text: str) -> bool:
-    """Return whether text can be the name of a class: on one line, and of characters that XML and UTF-8 have."""
-    return bool(text.strip()) and not _NOT_IN_NAMES.search(text.strip())
+from ..sources.labelled_image import LabelledBox
 
 
 def ark_text(boxes: Sequence[LabelledBox], class_names: Sequence[str], columns: int) -> str:

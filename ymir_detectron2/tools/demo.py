@@ -21,10 +21,11 @@ from typing import Any, Mapping, Sequence
 
 from ..contract.infer_result import ResultBox
 from ..errors import ConfigError, ExecutorError, StorageError
+from ..sources.labelled_image import AnnotatedImage
 from .demo_page import Row, write_contact_sheet, write_page
 from .draw_dataset import CLASS_NAMES, draw_images
 from .packed_model import pack_best_stage
-from .task_folder import AnnotatedImage, asset_name, write_task_folder
+from .task_folder import write_task_folder
 
 TRAINING_IMAGES = 160
 VALIDATION_IMAGES = 40
@@ -39,6 +40,9 @@ TRAINING_CONFIG: dict[str, Any] = {
     "args_options": "INPUT.MIN_SIZE_TRAIN (160,176,192) INPUT.MIN_SIZE_TEST 176",
 }
 """For config.yaml: a small network, small images and few steps, since the demo takes at most ten minutes on 2 cores."""
+
+_AS_A_USER: dict[str, Any] = {"gpu_id": None, "own_names": True}
+"""For the task folders, as make_task writes them: a GPU if there is one, and images under their own names."""
 
 MIN_AP50 = 0.5
 """Below, the demo fails: the detector has then learnt less than this dataset allows."""
@@ -79,7 +83,7 @@ def run_demo(out: Path) -> None:
     candidates = draw_images(out / "images" / "candidates", CANDIDATES, seed=SEED + 2)
 
     env_file = write_task_folder(
-        out / "train", task="train", class_names=CLASS_NAMES, train=train, val=val, config=TRAINING_CONFIG
+        out / "train", task="train", class_names=CLASS_NAMES, train=train, val=val, config=TRAINING_CONFIG, **_AS_A_USER
     )
     wall_s = {"train": _run_task("1/3  train", env_file)}
     model = out / "train" / "out" / "models"
@@ -89,11 +93,17 @@ def run_demo(out: Path) -> None:
         class_names=CLASS_NAMES,
         candidates=[image.path for image in candidates],
         model=model,
+        **_AS_A_USER,
     )
     wall_s["mining + infer"] = _run_task("2/3  mine and infer, in one task, with the trained model", env_file)
     # for the page only: AP50 is that of the training's own evaluation
     env_file = write_task_folder(
-        out / "infer", task="infer", class_names=CLASS_NAMES, candidates=[image.path for image in val], model=model
+        out / "infer",
+        task="infer",
+        class_names=CLASS_NAMES,
+        candidates=[image.path for image in val],
+        model=model,
+        **_AS_A_USER,
     )
     wall_s["infer"] = _run_task("3/3  infer the validation images", env_file)
 
@@ -147,7 +157,7 @@ def load_detections(result_file: Path, images: Sequence[AnnotatedImage]) -> list
     """
     try:
         detection = json.loads(result_file.read_text(encoding="utf-8"))["detection"]
-        entries = [detection[asset_name(image.path)] for image in images]
+        entries = [detection[image.path.name] for image in images]
     except (OSError, ValueError, KeyError) as exc:
         raise ExecutorError(f"{result_file}: does not hold the boxes of every image ({exc!r})") from exc
     return [

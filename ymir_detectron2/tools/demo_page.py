@@ -13,7 +13,7 @@ from PIL import Image
 from ..contract.infer_result import ResultBox
 from ..dataset.image_reading import read_image_bgr
 from ..errors import StorageError
-from .task_folder import AnnotatedImage
+from ..sources.labelled_image import AnnotatedImage
 
 Row = Tuple[str, str]
 """What was measured, and its value with the unit."""

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .annotation_writer import LabelledBox
-from .task_folder import AnnotatedImage
+from ..sources.labelled_image import AnnotatedImage, LabelledBox
 
 CLASS_NAMES = ("bar", "disc", "triangle")
 IMAGE_SIDES = (160, 192, 224, 256)

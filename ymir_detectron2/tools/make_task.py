@@ -1,9 +1,10 @@
-"""Make a YMIR task folder from a Pascal VOC or COCO dataset, as the platform would mount it.
+"""Make a YMIR task folder from a labelled dataset: Pascal VOC, COCO JSON or YOLO, recognised by its content.
 
+python3 -m ymir_detectron2.tools.make_task DATASET --out FOLDER
 python3 -m ymir_detectron2.tools.make_task --voc DIR --split train.txt val.txt --out FOLDER
 python3 -m ymir_detectron2.tools.make_task --coco IMAGES --coco-json train.json val.json --out FOLDER
-python3 -m ymir_detectron2.tools.make_task --voc DIR --split train.txt val.txt --out OTHER \\
-    --task mining+infer --model FOLDER/out/models
+python3 -m ymir_detectron2.tools.make_task --out OTHER --task mining+infer --model FOLDER/out/models \\
+    --candidates IMAGES
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ import sys
 from pathlib import Path
 from typing import Any, Sequence
 
-from ..contract.task import class_key
+from ..contract.data_issues import DataIssues
 from ..errors import ConfigError, DatasetError, ExecutorError, StorageError, briefly, printable
-from ..untrusted_files import read_lines
+from ..sources.splitting import sets_for_training
 from ..yaml_file import NotYamlError, parse_yaml
-from .annotation_writer import is_name
-from .coco_source import read_coco
 from .packed_model import ModelSource, training_class_names
 from .releases import RELEASES
-from .task_folder import ANNOTATION_FORMATS, TASKS, AnnotatedImage, write_task_folder
-from .voc_source import list_voc_images, read_voc
+from .task_folder import ANNOTATION_FORMATS, TASKS, write_task_folder
+from .task_source import candidate_images, open_source, training_images
 
-SPLITS = ("train", "val")
-NO_GPU_KEY = "none"  # '' is taken: for the platform it means the CPU
+logger = logging.getLogger(__name__)
+
+GPU_WORDS = {"none": None, "cpu": ""}
+"""Words for --gpu-id: no key, which means a GPU if there is one; and what the platform writes for the CPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,32 +38,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(printable(make_task(options)))
     except (ExecutorError, OSError) as exc:
         sentence = StorageError.from_os_error(options.out, exc) if isinstance(exc, OSError) else exc
-        print(f"make_task: {sentence}", file=sys.stderr)
+        print(f"make_task: {_on_one_line(str(sentence))}", file=sys.stderr)
         return 1
     return 0
 
 
 def make_task(options: argparse.Namespace) -> str:
     """Write the folder that the options describe; return a summary and the next command."""
-    model = _model_source(options.model)
-    pretrained = _model_source(options.pretrained)
-    if options.task == "train":
-        content, summary = _training_content(options)
-    else:
-        content, summary = _candidate_content(options, model)
+    issues = DataIssues()
+    try:
+        content, summary = _content(options, issues)
+    except OSError as exc:  # nothing is written yet
+        raise DatasetError(f"{exc.filename}: cannot be read ({exc.strerror}); correct it or take it away") from exc
+    finally:  # what was found helps with an error too
+        for line in issues.summary_lines():
+            logger.warning("%s", _on_one_line(line))
     env_file = write_task_folder(
         options.out,
         task=options.task,
         release=options.release,
         config=parse_config_values(options.config),
-        model=model,
-        pretrained=pretrained,
+        model=_model_source(options.model),
+        pretrained=_model_source(options.pretrained),
         annotation_format=options.export_format,
-        gpu_id=None if options.gpu_id == NO_GPU_KEY else options.gpu_id,
-        source_dir=_source_dir(options),
+        gpu_id=GPU_WORDS.get(options.gpu_id, options.gpu_id),
+        own_names=options.names == "own",
         **content,
     )
     return f"{summary}\nnext: python3 start.py --env {env_file}"
+
+
+def _on_one_line(text: str) -> str:
+    # names of files may hold line breaks, and bytes that are not UTF-8
+    return printable(text).replace("\n", "\\n")
+
+
+def _content(options: argparse.Namespace, issues: DataIssues) -> tuple[dict[str, Any], str]:
+    """Return the images and classes for `write_task_folder`, and a summary of them."""
+    if options.task != "train":
+        found = candidate_images(options, training_class_names(_model_source(options.model)), issues)
+        class_names = found.class_names
+        summary = f"{len(found.candidates)} candidates"
+        return found._asdict(), f"{summary}, {len(class_names)} classes: {', '.join(class_names)}"
+    source = open_source(options, issues)
+    images = training_images(options, source, issues)
+    class_names = images.class_names
+    boxes = sum(box[0] in class_names for image in (*images.train, *images.val) for box in image.boxes)
+    unused = [name or "other" for name, files in source.sets.items() if files and name not in sets_for_training(source)]
+    return {**images._asdict(), "source_dir": source.root}, (
+        f"{source.describe()}{f' (not used: {unused[0]} images)' if unused else ''}\n"
+        f"{len(images.train)} training and {len(images.val)} validation images, {boxes} boxes, "
+        f"{len(class_names)} classes: {', '.join(class_names)}"
+    )
 
 
 def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
@@ -90,13 +117,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="make_task", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     source = parser.add_argument_group("source")
-    source.add_argument("--voc", type=Path, metavar="DIR", help="holds annotations/ and images/, or VOC's own names")
-    source.add_argument("--split", nargs="+", default=[], metavar="FILE", help="training, then validation: stems")
-    source.add_argument("--coco", type=Path, metavar="DIR", help="the images of --coco-json")
+    source.add_argument("source", nargs="?", type=Path, metavar="DATASET", help="folder, COCO JSON file or data.yaml")
+    source.add_argument("--data", type=Path, metavar="DATASET", help="the same")
+    source.add_argument("--voc", type=Path, metavar="DIR", help="a Pascal VOC dataset")
+    source.add_argument("--split", nargs="+", default=[], metavar="FILE", help="lists: training, then validation")
+    source.add_argument("--coco", type=Path, metavar="DIR", help="a COCO dataset, or the images of --coco-json")
     source.add_argument("--coco-json", nargs="+", default=[], type=Path, metavar="FILE", help="training, validation")
-    source.add_argument("--candidates", default="val", help="train, val, or a file with one image path a line")
+    source.add_argument("--yolo", type=Path, metavar="DIR", help="a YOLO dataset, or its data.yaml")
+    source.add_argument("--val-share", type=_share, default=0.2, help="for validation, if the source has no such set")
+    source.add_argument("--seed", type=int, default=0, help="of that division")
+    source.add_argument("--candidates", help="train, val, a folder, a list of paths, or a COCO JSON file")
     task = parser.add_argument_group("task")
-    task.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="gets in/ and an empty out/")
+    task.add_argument("--out", type=Path, default=Path("task"), metavar="FOLDER", help="gets in/ and an empty out/")
     task.add_argument("--task", choices=list(TASKS), default="train")
     task.add_argument("--classes", help="a,b,c: in the order of their indexes; default all, sorted; lower-cased")
     task.add_argument("--release", choices=list(RELEASES), default="2.5.0", help="of YMIR")
@@ -105,94 +137,16 @@ def _parser() -> argparse.ArgumentParser:
     task.add_argument("--pretrained", nargs="+", type=Path, metavar="PATH", help="the same, to start training from")
     # extend: --config may be given several times
     task.add_argument("--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="for config.yaml")
-    task.add_argument("--gpu-id", default="", help=f"'0,1'; '' is the CPU; '{NO_GPU_KEY}' leaves the key out")
+    task.add_argument("--gpu-id", help="'0,1', or 'cpu'; default: a GPU if there is one")
+    task.add_argument("--names", choices=("own", "sha1"), default="own", help="of images: own, or the platform's")
     return parser
 
 
-def _training_content(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    if len(options.split or options.coco_json) != len(SPLITS):
-        raise ConfigError("training needs two splits: --split train.txt val.txt, or --coco-json train.json val.json")
-    train, val = (_read_split(options, split) for split in SPLITS)
-    class_names = _listed_classes(options) or _all_classes([*train, *val])
-    boxes = sum(box[0] in class_names for image in [*train, *val] for box in image.boxes)
-    summary = (
-        f"{len(train)} training and {len(val)} validation images, {boxes} boxes, "
-        f"{len(class_names)} classes: {', '.join(class_names)}"
-    )
-    return {"train": train, "val": val, "class_names": class_names}, summary
-
-
-def _candidate_content(options: argparse.Namespace, model: ModelSource | None) -> tuple[dict[str, Any], str]:
-    candidates = _find_candidates(options)
-    # as on the platform: those of the training, in its order; --classes only for a model that does not know them
-    class_names = training_class_names(model) or _listed_classes(options)
-    if not class_names:
-        splits = SPLITS[: len(options.split or options.coco_json)]
-        class_names = _all_classes([image for split in splits for image in _read_split(options, split)])
-    summary = f"{len(candidates)} candidates, {len(class_names)} classes: {', '.join(class_names)}"
-    return {"candidates": candidates, "class_names": class_names}, summary
-
-
-def _find_candidates(options: argparse.Namespace) -> list[Path]:
-    if options.candidates in SPLITS:
-        if options.voc:  # their annotations may be missing
-            return list_voc_images(options.voc, _split_source(options, options.candidates))
-        return [image.path for image in _read_split(options, options.candidates)]
-    index = Path(options.candidates)
-    try:
-        lines = read_lines(index)
-    except OSError as exc:
-        raise ConfigError(f"--candidates {index}: cannot be read ({exc.strerror}); give train, val or a file") from exc
-    # columns after a tab are ignored, so that an index file of the platform will do
-    # relative paths start at the folder of the file, so that a dataset can be moved
-    images = [index.parent / line.split("\t")[0].strip() for line in lines if line.strip()]
-    if not images:
-        raise DatasetError(f"{index}: lists no images; put one path on each line")
-    return images
-
-
-def _source_dir(options: argparse.Namespace) -> Path | None:
-    if options.task != "train" and options.candidates not in SPLITS:
-        return Path(options.candidates).parent
-    source: Path | None = options.voc or options.coco
-    return source
-
-
-def _read_split(options: argparse.Namespace, split: str) -> list[AnnotatedImage]:
-    """Read one split from VOC or COCO, with class names as the platform stores them."""
-    source = _split_source(options, split)
-    images = read_voc(options.voc, source) if options.voc else read_coco(options.coco, source)
-    return [
-        AnnotatedImage(image.path, tuple((class_key(box[0]), *box[1:]) for box in image.boxes))
-        for image in images
-    ]
-
-
-def _split_source(options: argparse.Namespace, split: str) -> Any:
-    """Return the split file (VOC) or JSON file (COCO) of one split."""
-    if bool(options.voc) == bool(options.coco):
-        raise ConfigError("give one source: --voc DIR with --split, or --coco DIR with --coco-json")
-    given = options.split if options.voc else options.coco_json
-    if len(given) <= SPLITS.index(split):
-        option = "--split" if options.voc else "--coco-json"
-        raise ConfigError(f"{option} names {len(given)} files and the {split} split is the {SPLITS.index(split) + 1}.")
-    return given[SPLITS.index(split)]
-
-
-def _listed_classes(options: argparse.Namespace) -> list[str]:
-    names = [class_key(name) for name in (options.classes or "").split(",") if name.strip()]
-    for name in names:
-        if not is_name(name):
-            raise ConfigError(f"--classes: {briefly(name)} cannot be the name of a class; correct it")
-    return names
-
-
-def _all_classes(images: Sequence[AnnotatedImage]) -> list[str]:
-    # sorted: class ids must not depend on the order of the images
-    names = sorted({box[0] for image in images for box in image.boxes})
-    if not names:
-        raise ConfigError("no class names: the source holds no boxes; give --classes a,b,c")
-    return names
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return share
 
 
 def _model_source(paths: list[Path] | None) -> ModelSource | None:

@@ -5,20 +5,24 @@
     in/candidate-index.tsv                    /in/assets/17/8e5f...17.jpg
     in/assets/  in/annotations/  in/models/
 
+With own names: /in/assets/line3_0042.jpg \\t /in/annotations/train/line3_0042.jpg.txt. The platform writes such paths
+for uploaded files only, but no release needs digits: the executor returns whatever name the index has.
+
 Paths inside the files are container paths, so that the folder can be mounted as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 import yaml
 
 from ..errors import ConfigError
-from .annotation_writer import LabelledBox, ark_text, voc_text
+from ..sources.labelled_image import AnnotatedImage, LabelledBox
+from .annotation_writer import ark_text, voc_text
 from .assets import Asset, read_asset, store_assets
+from .file_names import readable_names
 from .packed_model import ModelSource, pack_best_stage, unpack_stage
 from .releases import Release, find_release
 
@@ -32,15 +36,6 @@ TASKS: dict[str, tuple[bool, bool, bool]] = {
 
 ANNOTATION_FORMATS = ("ark", "voc")
 DEFAULT_TASK_ID = "t00000010000021a2b3c4d1700000000"  # in the form of the platform's own
-
-
-@dataclass(frozen=True)
-class AnnotatedImage:
-    """An image file with its ground-truth boxes."""
-
-    path: Path
-    boxes: tuple[LabelledBox, ...] = ()
-    """(class name, x1, y1, x2, y2): integer pixels of the upright image, both corners inclusive."""
 
 
 def write_task_folder(
@@ -59,6 +54,7 @@ def write_task_folder(
     gpu_id: str | None = "",
     task_id: str = DEFAULT_TASK_ID,
     source_dir: Path | None = None,
+    own_names: bool = False,
 ) -> Path:
     """Write a task folder and return its env.yaml.
 
@@ -72,9 +68,10 @@ def write_task_folder(
         config: values of the web form for config.yaml. Keys that the platform sets itself take precedence.
         model, pretrained: a training's /out/models (the best stage is used), or the files of one stage.
         annotation_format: `ark` or `voc`, as in `export_format`; release 1.1.0 always writes ark.
-        gpu_id: `''` is the CPU, `'0,1'` two GPUs; None omits the key, as direct inference up to 2.4 does.
+        gpu_id: `''` is the CPU, `'0,1'` two GPUs; None omits the key, which means a GPU if there is one.
         task_id: for env.yaml and config.yaml.
         source_dir: the folder of the images; those in it are hard-linked, which saves space, all others copied.
+        own_names: images keep the names that the user knows, in place of the SHA-1 that the platform gives them.
 
     Raises:
         ConfigError: for an unknown task, release or format, a folder in use, or an unusable model.
@@ -93,11 +90,14 @@ def write_task_folder(
         injected.update(gpu_id=gpu_id, gpu_count=len([number for number in gpu_id.split(",") if number.strip()]))
     if chosen.has_object_type:
         injected["object_type"] = 2
+    paths = [image.path for image in (*train, *val)] if task == "train" else candidates
+    names = readable_names(paths) if own_names else None
     if task == "train":
-        _write_training_input(folder, chosen, train, val, class_names, annotation_format, source_dir)
+        sets = {"train": train, "val": val}
+        _write_training_input(folder, chosen, sets, class_names, annotation_format, source_dir, names)
         injected.update(_model_keys("pretrained_model_params", pretrained, folder, chosen, class_names))
     else:
-        stored = store_assets(candidates, folder / "assets", chosen, source_dir)
+        stored = store_assets(candidates, folder / "assets", chosen, source_dir, names)
         _write_lines(folder / "candidate-index.tsv", [_asset_path(asset, chosen) for asset in stored])
         injected.update(_model_keys("model_params_path", model, folder, chosen, class_names))
         injected.update(run_mining=TASKS[task][1], run_infer=TASKS[task][2])
@@ -145,20 +145,22 @@ def _model_keys(
 def _write_training_input(
     folder: Path,
     release: Release,
-    train: Sequence[AnnotatedImage],
-    val: Sequence[AnnotatedImage],
+    sets: Mapping[str, Sequence[AnnotatedImage]],
     class_names: Sequence[str],
     annotation_format: str,
     source_dir: Path | None,
+    own_names: Mapping[Path, str] | None,
 ) -> None:
     written_format = annotation_format if release.all_indexes else "ark"  # 1.1 ignores export_format
     lines: dict[str, list[str]] = {}
     assets: list[str] = []
-    for split, images in (("train", train), ("val", val)):
+    for split, images in sets.items():
         boxes_of = {image.path: image.boxes for image in reversed(images)}  # reversed: the first of a path counts
-        stored = store_assets([image.path for image in images], folder / "assets", release, source_dir)
+        stored = store_assets([image.path for image in images], folder / "assets", release, source_dir, own_names)
+        # an image of both sets may have other boxes in each
+        place = f"annotations/{split}" if own_names else "annotations"
         lines[split] = [
-            _write_annotation(folder, asset, release, boxes_of[asset.source], class_names, written_format)
+            _write_annotation(folder, place, asset, release, boxes_of[asset.source], class_names, written_format)
             for asset in stored
         ]
         assets += [_asset_path(asset, release) for asset in stored]
@@ -174,6 +176,7 @@ def _write_training_input(
 
 def _write_annotation(
     folder: Path,
+    place: str,
     asset: Asset,
     release: Release,
     boxes: Sequence[LabelledBox],
@@ -186,10 +189,11 @@ def _write_annotation(
         extension, text = "txt", ark_text(boxes, class_names, release.ark_columns)
     else:
         extension, text = "xml", voc_text(asset.source, asset_path, boxes, class_names)
-    file = Path(asset.path_below(str(folder / "annotations"), extension))
+    container_folder = _container_folder(place, release)
+    file = Path(asset.path_below(str(folder / place), extension))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    return f"{asset_path}\t{asset.path_below(_container_folder('annotations', release), extension)}"
+    return f"{asset_path}\t{asset.path_below(container_folder, extension)}"
 
 
 def _asset_path(asset: Asset, release: Release) -> str:

@@ -16,17 +16,22 @@ from .job import TrainJob
 logger = logging.getLogger(__name__)
 
 SIZES, RATIOS = "MODEL.ANCHOR_GENERATOR.SIZES", "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS"
-_MANY_MISSED = 0.05  # share of boxes from which on the log recommends to fit the anchors
+_MANY_MISSED = 0.05  # share of boxes from which on a warning recommends to fit the anchors
+_SMALL_PX = 8  # the stride of the finest level of features: such a box has less than one cell of it
+_MANY_SMALL = 0.05
 
 
 def with_checked_anchors(job: TrainJob, cfg: AnyConfig, train_set: CocoDataset) -> AnyConfig:
     """Log the share of boxes that have no anchor with IoU >= 0.5; with `anchors: auto`, fit the anchors first.
+
+    Warn of many such boxes, and of many that are very small at the size of the network.
 
     Called in every process: all compute the same anchors.
     """
     if cfg["MODEL.ANCHOR_GENERATOR.NAME"] != "DefaultAnchorGenerator":  # e.g. rotated ones, which only detectron2 has
         return cfg
     boxes_wh = _training_wh(cfg, train_set)
+    _warn_of_small_boxes(job, boxes_wh)
     sizes, ratios = _per_level(cfg[SIZES]), _per_level(cfg[RATIOS])
     if job.settings.anchors and _may_fit(job):
         fit = fit_anchors(boxes_wh, sizes, ratios, seed=job.settings.seed)
@@ -36,12 +41,28 @@ def with_checked_anchors(job: TrainJob, cfg: AnyConfig, train_set: CocoDataset) 
             fit.iou_before, fit.sizes, fit.aspect_ratios,
         )  # fmt: skip
         _report(job, {"share_of_boxes_not_reached": fit.missed, "share_before_fitting": fit.missed_before})
+        _warn_of_missed_boxes(job, fit.missed, "check their corners")
         return cfg.merged({SIZES: fit.sizes, RATIOS: fit.aspect_ratios}, "anchors: auto")
     missed = missed_share(boxes_wh, sizes, ratios)
-    hint = "; anchors: auto fits them" if missed > _MANY_MISSED and not job.settings.anchors else ""
-    logger.info("%.2f %% of training boxes have no anchor with IoU >= 0.5%s", 100 * missed, hint)
+    logger.info("%.2f %% of training boxes have no anchor with IoU >= 0.5", 100 * missed)
     _report(job, {"share_of_boxes_not_reached": missed})
+    remedy = "check their corners" if job.settings.anchors else "set anchors: auto, which fits them"
+    _warn_of_missed_boxes(job, missed, remedy)
     return cfg
+
+
+def _warn_of_missed_boxes(job: TrainJob, missed: float, remedy: str) -> None:
+    if missed > _MANY_MISSED and distributed.rank() == 0:
+        job.on_warning(f"{missed:.0%} of the training boxes fit no anchor and are learned badly; {remedy}")
+
+
+def _warn_of_small_boxes(job: TrainJob, boxes_wh: np.ndarray) -> None:
+    small = float((boxes_wh.min(axis=1) < _SMALL_PX).mean()) if len(boxes_wh) else 0.0
+    if small > _MANY_SMALL and distributed.rank() == 0:
+        job.on_warning(
+            f"{small:.0%} of the training boxes have a side below {_SMALL_PX} px at the size of the network, where"
+            " little of them is left; raise INPUT.MIN_SIZE_TRAIN and image_size, or cut the images into tiles"
+        )
 
 
 def _report(job: TrainJob, shares: dict[str, float]) -> None:

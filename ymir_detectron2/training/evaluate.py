@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
 from torch import nn
 
 from .. import distributed
-from ..contract.data_issues import DataIssues
 from ..dataset.coco_json import CocoDataset
 from ..detections import Detections, Detector
 from ..evaluation.metrics import Evaluation, evaluate
@@ -20,30 +18,29 @@ from .ema import ModelEma
 from .job import TrainJob
 from .metric_logger import MetricLogger
 
-logger = logging.getLogger(__name__)
-
 
 def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -> Evaluation:
     """Run the detector on this process's share of the validation set; return the metrics of the whole set."""
     rank, world_size = distributed.rank(), distributed.world_size()
     indexes = range(rank, len(dataset), world_size)
     predictions: dict[int, Detections] = {}
-    unreadable = DataIssues()
+    unreadable: set[str] = set()
     images = predict_images(
         detector, (Path(dataset.image_paths[index]) for index in indexes), num_workers=job.settings.num_workers,
         stop_requested=job.stop_requested,
     )  # fmt: skip
     for image, index in zip(images, indexes):
         if image.error is not None:
-            unreadable.add("unreadable image, left out of the evaluation", str(image.error))
+            unreadable.add(str(image.error))
         detections = image.detections
         if detections is not None:
             # image ids count from 1. Without class_probs: K numbers per box, while a whole set is held in memory
             predictions[index + 1] = Detections(detections.boxes_xyxy, detections.scores, detections.classes)
-    for line in unreadable.summary_lines():
-        logger.warning("validation set: %s", line)
-    shards = distributed.all_gather_object(predictions)
-    merged = {image_id: detections for shard in shards for image_id, detections in shard.items()}
+    shards = distributed.all_gather_object((predictions, unreadable))
+    merged = {image_id: detections for shard, _ in shards for image_id, detections in shard.items()}
+    unreadable = set().union(*(names for _, names in shards))
+    if unreadable and rank == 0:
+        job.on_unreadable("validation", unreadable)
     return evaluate(job.val_json, merged, job.class_names)
 
 

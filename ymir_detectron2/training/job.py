@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Collection, Mapping, NamedTuple
 
 from ..config.settings import TrainSettings
 from ..contract.model_package import ModelPackage
@@ -63,6 +63,11 @@ class TrainJob:
     """Called after the files of a stage are written, in rank 0 only; returns plots as PNGs, by name."""
     on_anchors: Callable[[Mapping[str, Any]], None]
     """Called with the anchor figures for the dataset report, in rank 0 only."""
+    on_unreadable: Callable[[str, Collection[str]], None]
+    """Called with "training" or "validation" and a sentence for each image of the set whose pixels could not be decoded
+    so far, in rank 0 only."""
+    on_warning: Callable[[str], None]
+    """Called with what a person has to read, in the log, in the report and again at the end of the log; rank 0 only."""
     on_resume: Callable[[], bool]
     """Called when the training resumes from a checkpoint, in rank 0 only; returns whether it still has a stage."""
     stop_requested: Callable[[], bool]

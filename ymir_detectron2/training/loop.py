@@ -6,7 +6,6 @@ those of the other one. What happens around the steps is in run.py.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from typing import Any, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from torch.utils.data import DataLoader
 
 from .. import distributed
 from ..config.retinanet_config import RetinaNetConfig
-from ..contract.data_issues import DataIssues
 from ..dataset.coco_json import CocoDataset
 from ..retinanet.model import RetinaNet
 from .augmentations import LabelledImage
@@ -31,8 +29,6 @@ from .run import TrainingRun
 from .samples import BatchItem, TrainingDataset, readable_batches
 from .sampling import InfiniteBatchSampler, require_even_shares
 from .training_state import TrainingState, random_state, set_random_state
-
-logger = logging.getLogger(__name__)
 
 _BLANK = LabelledImage(
     np.zeros((64, 64, 3), dtype=np.uint8), np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.int64)
@@ -57,8 +53,6 @@ def train(run: TrainingRun) -> None:
             run.save_checkpoint()
         elif run.should_save_checkpoint:
             run.save_checkpoint()
-    for line in run.trainer.skipped.summary_lines():
-        logger.warning("training: %s", line)
 
 
 class Trainer:
@@ -94,8 +88,8 @@ class Trainer:
         self._num_batches_read = 0
         self._batches = self._read_batches()  # a generator: its workers start at the first step, after `restore`
         self._overflows_in_a_row = 0
-        self.skipped = DataIssues()
-        """Images whose pixels cannot be decoded."""
+        self.skipped: set[str] = set()
+        """See `StepTrainer`."""
         self.skipped_steps = 0
         """Steps of fp16 that the loss scaler skipped because their gradient was infinite."""
 

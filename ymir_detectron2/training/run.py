@@ -17,7 +17,7 @@ from .. import distributed
 from ..atomic_file import atomic_write
 from ..config.engine_config import EngineConfig
 from ..config.packed_config import packed_yaml
-from ..contract.data_issues import DataIssues
+from ..dataset.bit_depth import STRETCH_RULE
 from ..errors import ExecutorError, ModelError, StoppedError, StorageError
 from ..evaluation.metrics import Evaluation
 from ..retinanet.checkpoint import write_checkpoint
@@ -27,6 +27,7 @@ from .evaluate import StageEvaluator
 from .job import StageWeights, TrainJob, TrainSummary
 from .metric_logger import MetricLogger, StepStats
 from .state_check import require_like
+from .training_signs import failure_signs
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ class StepTrainer(Protocol):
     """Takes the training steps of one engine."""
 
     @property
-    def skipped(self) -> DataIssues:
-        """Images whose pixels cannot be decoded."""
+    def skipped(self) -> set[str]:
+        """Why images could not be decoded: a sentence for each, which names it."""
 
     def train_step(self, step: int) -> StepStats:
         """Take a step, counted from 1."""
@@ -78,6 +79,7 @@ class TrainingRun:
         self._step = self._evaluated_step = self._stage_step = 0  # the latest one of each kind
         self._has_stage = False
         self._is_between_steps = False
+        self._unreadable: set[str] = set()  # as `StepTrainer.skipped`, of all processes and before a restart
 
     def __enter__(self) -> TrainingRun:
         return self
@@ -129,6 +131,7 @@ class TrainingRun:
         self._has_stage = state["has_stage"]
         self._early_stopping.load_state_dict(state["patience"])
         self._metrics.load_state_dict(state)
+        self._unreadable = set(state["unreadable"])
         self.trainer.restore(state["trainer"], step)
 
     @property
@@ -163,15 +166,28 @@ class TrainingRun:
 
     def evaluate_and_save_stage(self) -> None:
         """Evaluate the weights and their EMA, and save the better ones as a stage."""
+        self._report_unreadable()
         with self._evaluator.better_weights(self._step, self._metrics) as better:
             if self._is_writer:
                 self._metrics.log_stage(self._step, better.evaluation.metrics, better.losses)
                 self._save_stage(better.evaluation)
+                self._warn(better.evaluation)
         self._early_stopping.update(better.score)
         self._evaluated_step = self._step
         if self._early_stopping.should_stop and self._step < self._cfg["SOLVER.MAX_ITER"]:
             logger.info("early stopping at step %d: no better evaluation in the last %d", self._step,
                         self._job.settings.patience)  # fmt: skip
+
+    def _report_unreadable(self) -> None:
+        for skipped in distributed.all_gather_object(self.trainer.skipped):
+            self._unreadable |= skipped
+        if self._is_writer and self._unreadable:
+            self._job.on_unreadable("training", self._unreadable)
+
+    def _warn(self, evaluation: Evaluation) -> None:
+        progress = self._step / self._cfg["SOLVER.MAX_ITER"]
+        for sentence in failure_signs(progress, self._metrics.training_losses.curves(), evaluation.metrics):
+            self._job.on_warning(sentence)
 
     @property
     def should_save_checkpoint(self) -> bool:
@@ -187,6 +203,7 @@ class TrainingRun:
             "has_stage": self._has_stage,
             "measured_step": self._evaluated_step,
             "patience": self._early_stopping.state_dict(),
+            "unreadable": sorted(self._unreadable | self.trainer.skipped),
             **self._metrics.state_dict(),
             "trainer": self.trainer.state(),
         }
@@ -199,6 +216,7 @@ class TrainingRun:
             "iteration": self._step,
             "class_names": list(self._job.class_names),
             "ap50": None if metrics is None else metrics.ap50,
+            "deep_images": STRETCH_RULE,  # by which a program that shows it other images has to change them
         }
         self._write_weights(f"{name}.pth", metadata)
         # in the folder of the stage, where the platform looks first: it names these weights and no others

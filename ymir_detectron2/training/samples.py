@@ -13,7 +13,6 @@ from torch.utils.data import Dataset
 
 from ..config.engine_config import EngineConfig
 from ..config.retinanet_config import RetinaNetConfig
-from ..contract.data_issues import DataIssues
 from ..dataset.coco_json import CocoDataset
 from ..dataset.image_reading import read_image_bgr
 from ..dataset.reading_guard import guard
@@ -100,12 +99,12 @@ def for_network(image: LabelledImage, cfg: EngineConfig) -> LabelledImage:
 
 
 def readable_batches(
-    batches: Iterable[Sequence[Sample | UnreadableImage]], skipped: DataIssues, blank: Sample | None
+    batches: Iterable[Sequence[Sample | UnreadableImage]], skipped: set[str], blank: Sample | None
 ) -> Iterator[list[Sample]]:
     """Yield batches without their unreadable images; a batch of nothing else is left out.
 
     Args:
-        skipped: counts the unreadable images.
+        skipped: gets the reason of each unreadable image, which names it; an image that is drawn again stays one.
         blank: replaces a batch without a readable image where several processes train, since a process must not leave
             out a step in which the others wait for its gradient. None: there is only one process.
 
@@ -117,13 +116,13 @@ def readable_batches(
         images: list[Sample] = []
         for item in items:
             if isinstance(item, UnreadableImage):
-                skipped.add("unreadable image, left out of its batch", item.reason)
+                skipped.add(item.reason)
             else:
                 images.append(item)
         unreadable_batches = 0 if images else unreadable_batches + 1
         if unreadable_batches == _MAX_UNREADABLE_BATCHES:  # else a training on nothing would read for ever
             raise DatasetError(
-                f"no image of {unreadable_batches} batches could be decoded, e.g. {skipped.summary_lines()[0]};"
+                f"no image of {unreadable_batches} batches could be decoded, e.g. {min(skipped)};"
                 " check the images of the training set"
             )
         if images or blank is not None:

@@ -13,7 +13,6 @@ from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data import transforms as T
 from detectron2.structures import Boxes, Instances
 
-from ...contract.data_issues import DataIssues
 from ...dataset.image_reading import read_image_bgr
 from ...dataset.reading_guard import guard
 from ...errors import ImageError
@@ -24,7 +23,7 @@ Sample = Dict[str, Any]
 
 
 class Mapper(DatasetMapper):
-    """detectron2's mapper with this project's reading of images: upright, 16 bits scaled to 8."""
+    """detectron2's mapper with this project's reading of images: upright, more than 8 bits stretched."""
 
     def __call__(self, dataset_dict: Sample) -> Sample:
         path = Path(dataset_dict["file_name"])
@@ -55,7 +54,7 @@ class ReadableLoader:
         Args:
             may_skip_a_batch: False where other processes would wait for the gradient of this one.
         """
-        self.skipped = DataIssues()
+        self.skipped: set[str] = set()
         self._cfg = cfg
         self._blank = None if may_skip_a_batch else blank_image()
 

@@ -23,7 +23,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ... import distributed
-from ...contract.data_issues import DataIssues
 from ...training.ema import ModelEma
 from ...training.lr_schedule import learning_rate_factor, set_learning_rate
 from ...training.metric_logger import StepStats
@@ -70,7 +69,7 @@ class Trainer(DefaultTrainer):
         self.before_train()
 
     @property
-    def skipped(self) -> DataIssues:
+    def skipped(self) -> set[str]:
         """See `StepTrainer`."""
         return self._loader.skipped
 
