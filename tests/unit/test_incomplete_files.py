@@ -60,6 +60,7 @@ def test_a_jpeg_without_its_end_mark_is_the_same_image(tmp_path: Path, content: 
 def test_a_whole_jpeg_and_one_with_a_trailer_have_no_finding(tmp_path: Path, content: bytes):
     assert read_image_frame(saved(tmp_path, content)).findings == ()
     assert read_image_frame(saved(tmp_path, content + b"SEFT of a telephone" * 100)).findings == ()
+    assert read_image_frame(saved(tmp_path, content + b"a video " * 100_000)).findings == ()
 
 
 @kinds
@@ -157,6 +158,16 @@ def test_a_png_without_its_end_is_the_same_image(tmp_path: Path, missing: int):
     path = saved(tmp_path, PNG[:-missing])
     np.testing.assert_array_equal(read_image_bgr(path)[:, :, ::-1], PIXELS)
     assert read_image_frame(path).findings == (INCOMPLETE,)
+
+
+@kinds
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_an_unfinished_download_that_ends_in_zeros_is_not_used(tmp_path: Path, content: bytes, share: float):
+    kept = int(len(content) * share)
+    path = saved(tmp_path, content[:kept] + bytes(len(content) - kept))
+    for read in (read_image_frame, read_image_bgr):
+        with pytest.raises(ImageError):
+            read(path)
 
 
 def test_a_png_of_which_pixels_are_missing_is_not_used(tmp_path: Path):

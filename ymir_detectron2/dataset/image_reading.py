@@ -27,6 +27,7 @@ DEEP = "image of more than 8 bits per channel, stretched to 8"
 INCOMPLETE = "image file without its end, used"
 """Findings by which images are counted that are used, but not as they are."""
 
+_JPEG = ("JPEG", "MPO")
 _ORIENTATION = 0x0112  # EXIF tag
 _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda upright: upright,
@@ -132,7 +133,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[ImageFrame, bool]:
         late_metadata, has_end = False, True
         if image.format == "PNG":
             late_metadata, has_end = read_png_layout(file)
-        elif image.format in ("JPEG", "MPO"):
+        elif image.format in _JPEG:
             has_end = not lacks_end_mark(file, file.tell())
         orientation = _read_exif(image, path, late_metadata).get(_ORIENTATION, 1)
     return ImageFrame((height, width), int(orientation) if orientation in range(1, 9) else 1, findings), has_end
@@ -189,6 +190,9 @@ def _read(path: Path, read: Callable[[Path, BinaryIO], _Content]) -> _Content:
 def _decode_bgr(path: Path, file: BinaryIO) -> np.ndarray:
     with _open(path, file) as image:
         guard().reserve(path, (image.height, image.width), decoding_bytes(image))
+        if image.format in _JPEG and lacks_end_mark(file, file.tell()):
+            # PIL decodes the zeros of an unfinished download to grey without an error; a repaired copy has its end
+            raise ValueError("it is truncated")
         deep = DeepPixels(image, lambda: _open(path, file)) if is_deep(image) else None
         image.load()
         return _upright_bgr(image, deep)

@@ -35,7 +35,8 @@ _MOST_SEGMENTS = 10_000  # of a header: a large colour profile has a hundred
 _MOST_JUNK = 256  # bytes between two segments; PIL and libjpeg skip any number
 _NEVER_SENT = 16
 _FEW_ZEROS = 16
-_TRAILER = 1 << 16  # bytes that cameras may write behind the end mark
+_TRAILER = 1 << 16  # bytes that cameras may write behind the end mark; phones write a video
+_MOST_SEARCHED = 1 << 26
 _COPIES = 4  # of a file, that are held at the same time to repair it
 
 
@@ -106,7 +107,10 @@ def lacks_end_mark(file: BinaryIO, pixels_start: int) -> bool:
     if file.read() == _END:
         return False
     file.seek(max(pixels_start, size - _TRAILER))
-    return _END not in file.read()
+    if _END in file.read():
+        return False
+    file.seek(pixels_start)
+    return _END not in file.read(_MOST_SEARCHED)
 
 
 def repaired_copy(file: BinaryIO, reserve: Reserve) -> io.BytesIO | None:
