@@ -41,7 +41,7 @@ class Reference:
     """Per kind of `disk_shim.KINDS`: how many there were below /out."""
 
     def copy_to(self, root: Path) -> None:
-        """Make a task folder of its own, whose /out is empty."""
+        """Copy the task folder; its /out is empty."""
         shutil.copytree(self.folder / "in", root / "in", symlinks=True)
         (root / "out").mkdir()
 

@@ -31,7 +31,7 @@ def _fuzz_all(readers: Sequence[str], seconds: float, seed: int) -> int:
     """Try each reader for the same time, as many of them at once as there are processors."""
     at_once = min(len(os.sched_getaffinity(0)), len(readers))
     num_inputs = num_violations = 0
-    with ThreadPoolExecutor(at_once) as pool:  # each thread waits for a process of its own
+    with ThreadPoolExecutor(at_once) as pool:  # each thread waits for one process
         fuzz_one = partial(fuzz, seconds=seconds * at_once / len(readers), first_seed=seed)
         for reader, findings in zip(readers, pool.map(fuzz_one, readers)):
             _report(reader, findings, seed)

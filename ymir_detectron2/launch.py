@@ -193,7 +193,7 @@ def _command(step: Step, env_file: Path) -> list[str]:
 
 
 def _environment(step: Step) -> dict[str, str]:
-    # a cluster may set these for launchers of its own; how many processes there are says args_options
+    # a cluster may set these for its own launchers; how many processes there are says args_options
     environment = {name: value for name, value in os.environ.items() if name not in _OF_LAUNCHERS}
     environment["PYTHONUNBUFFERED"] = "1"
     # a waiting thread that spins takes the core from whoever else is on the host: one neighbour made steps 6x slower

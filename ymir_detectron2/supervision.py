@@ -83,7 +83,7 @@ def report_to_supervisor(report: FailureReport) -> bool:
     """Send a report; return False if nobody reads it: there is no supervisor, it has died, or its pipe is full."""
     if _supervisor_pid() is None:
         return False
-    # a line of its own, whatever another program has left there without an end
+    # between two line ends, whatever another program has left there without one
     line = b"\n%b\n" % json.dumps(report._replace(message=_shorten(report.message))).encode("ascii")
     try:
         return os.write(_STDIN, line) == len(line)

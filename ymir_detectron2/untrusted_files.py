@@ -9,7 +9,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-_PATH_MAX = 4096
+MAX_PATH_CHARS = 4096
+"""Linux's PATH_MAX: no longer text of a list or annotation can name a file."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -57,7 +58,9 @@ def is_path(value: object) -> bool:
 
     A line break is allowed in a file name, and would tear apart every index, and every sentence that names the file.
     """
-    return isinstance(value, str) and value.splitlines() == [value] and "\0" not in value and len(value) <= _PATH_MAX
+    if not isinstance(value, str) or len(value) > MAX_PATH_CHARS:
+        return False
+    return value.splitlines() == [value] and "\0" not in value
 
 
 def open_own(path: str, flags: int) -> int:

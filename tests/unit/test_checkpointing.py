@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import resource
@@ -174,22 +175,25 @@ def test_when_a_checkpoint_is_due(tmp_path: Path):
     assert not never.is_due(2)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 100 bytes."""
+    """No file may grow beyond 100 bytes: nor may the output of these tests, so that it lasts no longer than needed."""
     import signal
 
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_is_one_warning(tmp_path: Path, full_disk: None, caplog: pytest.LogCaptureFixture):
+def test_a_full_disk_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     checkpoints = CheckpointDir(tmp_path, SAME)
-    for step in (1, 2):
-        checkpoints.write(step, {"weights": torch.zeros(1000)})
+    with full_disk():
+        for step in (1, 2):
+            checkpoints.write(step, {"weights": torch.zeros(1000)})
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("the checkpoint of step 1 cannot be saved: ")
     assert list(tmp_path.glob("*.pth")) == []

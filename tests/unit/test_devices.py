@@ -247,7 +247,11 @@ def cuda_flags() -> Iterator[None]:
     """Put back what `configure_cuda` sets for the whole process; a torch without CUDA has these flags too."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    has_precision = hasattr(torch, "get_float32_matmul_precision")  # from torch 1.12 on; oneDNN obeys it on the CPU too
+    precision_before = torch.get_float32_matmul_precision() if has_precision else ""
     yield
+    if has_precision:
+        torch.set_float32_matmul_precision(precision_before)
     cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
 
 

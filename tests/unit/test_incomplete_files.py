@@ -204,6 +204,9 @@ def test_other_bytes_between_the_segments_of_a_jpeg_are_few():
         require_segments(io.BytesIO(content[:2] + junk + content[2:]))
     require_segments(io.BytesIO(PNG))
     endless = (bytes(300), b"\xff\x00" * 10_000, b"\xff\xe0\x00\x02" * 10_000, bytes(253) + b"\xff\x00" + bytes(300))
+    # a segment that ends so that the next mark is the last byte of what is read at once
+    at_the_end = b"\xff\xe0" + (4096 - 256 - 4).to_bytes(2, "big") + bytes(4096 - 256 - 6)
+    endless += tuple(at_the_end + bytes(253 + number) + b"\xff" + bytes(9000) for number in range(3))
     for junk in endless:
         with pytest.raises(ValueError, match="not a JPEG behind its first bytes"):
             require_segments(io.BytesIO(content[:2] + junk + content[2:]))

@@ -32,3 +32,11 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path):
     os.mkfifo(tmp_path / "fifo")
     odd = [tmp_path / "missing", tmp_path, tmp_path / "fifo", Path("nul\0"), images["a"]]
     assert images_in_both(odd, odd) == [images["a"]]
+
+
+def test_files_that_only_begin_alike_are_different(tmp_path: Path):
+    """As uncompressed images with one background: of equal size, and read to their ends."""
+    begin = bytes(100_000)
+    training = files(tmp_path / "training", a=begin + b"1", b=begin + b"2")
+    validation = files(tmp_path / "validation", same=begin + b"2", other=begin + b"3", shifted=b"2" + begin)
+    assert images_in_both(training.values(), validation.values()) == [validation["same"]]

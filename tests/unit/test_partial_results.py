@@ -302,3 +302,22 @@ def test_what_cannot_be_of_this_task_is_done_again(folder: Path):
     assert results.done() == {0}
     results.add(1, "c")
     assert list(results.in_order()) == [(0, "a"), (1, "c")]
+
+
+def test_each_line_of_an_earlier_start_is_judged_once_and_those_of_this_start_never(folder: Path):
+    """The blocks on disk are counted after each block: reading them again would take quadratic time."""
+    earlier = PartialResults(folder, start="earlier")
+    for block in range(4):
+        earlier.add(block, "of another task" if block % 2 else "mine")
+    judged: list[int] = []
+
+    def accepts(block: int, payload: Any) -> bool:
+        judged.append(block)
+        return payload == "mine"
+
+    results = PartialResults(folder, start="now", accepts=accepts)
+    for block in (1, 3):
+        results.done()
+        results.add(block, "made now")
+    assert results.done() == {0, 1, 2, 3}
+    assert judged == [0, 1, 2, 3]

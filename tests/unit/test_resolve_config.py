@@ -43,12 +43,16 @@ def test_batch_rate_and_length(tmp_path: Path, form: dict, overrides: dict, expe
     assert resolved == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("key", ["SOLVER.MAX_ITER", "SOLVER.IMS_PER_BATCH"])
-def test_a_config_without_length_or_batch_is_one_sentence_even_where_another_place_decides(tmp_path: Path, key: str):
+@pytest.mark.parametrize(
+    ("key", "expected"), [("SOLVER.MAX_ITER", "at least 1"), ("SOLVER.IMS_PER_BATCH", "from 1 to 65536")]
+)
+def test_a_config_without_length_or_batch_is_one_sentence_even_where_another_place_decides(
+    tmp_path: Path, key: str, expected: str
+):
     section, name = key.split(".")
     (tmp_path / "own.yaml").write_text(f"{section}: {{{name}: 0}}")
     job = job_of(tmp_path, {}, config_file=tmp_path / "own.yaml", overrides={key: "4"})
-    with pytest.raises(ConfigError, match=f"{key} is 0, must be "):
+    with pytest.raises(ConfigError, match=f"{key} is 0, must be {expected}"):
         resolve_config(job, load_config)
 
 

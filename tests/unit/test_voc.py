@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.annotated_sets import corners_xml, marked_image, voc_xml, write_text, write_voc
+from ymir_detectron2.contract.annotations import MAX_LABEL_BYTES
 from ymir_detectron2.contract.data_issues import ROTATED, SCALED, TURNED, TWICE, DataIssues
 from ymir_detectron2.contract.index_file import LISTED_TWICE
 from ymir_detectron2.errors import ConfigError, DatasetError
-from ymir_detectron2.sources.labelled_image import MAX_LABEL_BYTES, AnnotatedImage, LabelledBox
+from ymir_detectron2.sources.labelled_image import AnnotatedImage, LabelledBox
 from ymir_detectron2.sources.source import TEST, TRAIN, UNDIVIDED, UNLABELLED, VAL
 from ymir_detectron2.sources.voc import VocSource
 

@@ -25,8 +25,8 @@ from .data_issues import ROTATED, DataIssues
 from .task import class_key
 from .voc_xml import NO_BOX, NotVocError, VocFile, parse_voc
 
-_MAX_BYTES = 64 << 20
-"""A million boxes in one image; more would only fill the memory."""
+MAX_LABEL_BYTES = 64 << 20
+"""Of the annotation of one image: a million boxes; more would only fill the memory."""
 _MAX_ID_CHARS = 100  # no class has such an id; converting thousands of digits takes quadratic time, or is refused
 
 
@@ -68,7 +68,7 @@ class AnnotationReader:
             DatasetError: the file has a format that this executor cannot read; all files of the set then have it.
             OSError: the file cannot be read, or is a FIFO or device.
         """
-        data = read_regular(path, _MAX_BYTES)
+        data = read_regular(path, MAX_LABEL_BYTES)
         try:
             text = decode_text(data, errors="replace").lstrip("\ufeff")  # what is appended to a mark may have its own
         except UnicodeError as error:

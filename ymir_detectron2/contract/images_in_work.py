@@ -33,7 +33,7 @@ _SUFFIX = ".slots"
 
 
 class ImagesInWork:
-    """The images that this process and its forks have in work, each process in a file of its own."""
+    """The images that this process and its forks have in work, one file per process."""
 
     def __init__(self, output_dir: Path, machine_rank: int = 0) -> None:
         self._folder = _folder(output_dir)
@@ -141,7 +141,7 @@ def read_deaths(output_dir: Path, machine_rank: int = 0) -> dict[str, int]:
         deaths = json.loads(read_regular(_deaths_file(output_dir, machine_rank), _MAX_BYTES))["deaths"]
         return {str(path): count for path, count in deaths.items() if isinstance(count, int)}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}  # none so far; or damaged: then counted anew
+        return {}  # none so far; or damaged: then counting begins again
 
 
 def machine_rank() -> int:

@@ -39,7 +39,8 @@ _LINE = re.compile(rb"(\d{1,18})(\??)\t(.+)\t([0-9a-f]{8})\n", re.DOTALL)
 class _Line(NamedTuple):
     block: int
     is_provisional: bool
-    payload: Any
+    json: bytes
+    """The payload."""
     content: bytes
     """As it is in the file."""
 
@@ -55,7 +56,7 @@ class PartialResults:
             folder: `<kind>-<fingerprint>` below `PARTIAL_RESULTS_DIR`; all runs of the same task use the same one.
             rank: of this process; part of its file names, for people who look at the folder.
             start: letters and digits that no other start of the task has, the same for all processes of this one.
-            accepts: tells from number and payload whether a line can be of this task.
+            accepts: tells from number and payload whether a line of an earlier start can be of this task.
         """
         self.folder = folder
         self._start = start or secrets.token_hex(8)
@@ -109,10 +110,12 @@ class PartialResults:
             with open_regular(path) as file:
                 num_bytes, last = self._read.get(path.name, (0, -1))
                 file.seek(num_bytes)
-                for line in self._complete_lines(file, last):
-                    (provisional if line.is_provisional else self._done).add(line.block)
-                    # only past complete lines: an incomplete one may be completed later
-                    self._read[path.name] = file.tell(), line.block
+                # only past complete lines: an incomplete one may be completed later
+                for line, num_bytes in self._complete_lines(path, file, last):
+                    if line is not None:
+                        (provisional if line.is_provisional else self._done).add(line.block)
+                        last = line.block
+                    self._read[path.name] = num_bytes, last
         return self._done.union(*(self._provisional.get(start, ()) for start in self.starts))
 
     def provisional(self) -> Iterator[tuple[int, Any]]:
@@ -124,7 +127,7 @@ class PartialResults:
         """Yield the complete lines of each file: the number of the block, and the line with its end."""
         for path in self._files():
             with open_regular(path) as file:
-                yield ((line.block, line.content) for line in self._complete_lines(file))
+                yield ((line.block, line.content) for line, _ in self._complete_lines(path, file) if line is not None)
 
     def in_order(self) -> Iterator[tuple[int, Any]]:
         """Yield number and payload of every block once, in ascending order; memory holds one line per file.
@@ -134,15 +137,14 @@ class PartialResults:
         """
         with contextlib.ExitStack() as stack:
             files = (
-                self._ranked_lines(stack.enter_context(open_regular(path)), _start_of(path) not in self.starts)
-                for path in self._files()
+                self._ranked_lines(path, stack.enter_context(open_regular(path))) for path in self._files()
             )
             before = -1
-            for (block, *_), payload in heapq.merge(*files, key=itemgetter(0)):
+            for (block, *_), line in heapq.merge(*files, key=itemgetter(0)):
                 if block == before:
                     continue
                 before = block
-                yield block, payload
+                yield block, json.loads(line.json)
 
     def remove_others(self) -> None:
         """Delete the partial results of earlier tasks of this kind with other settings, another model or other images.
@@ -155,20 +157,35 @@ class PartialResults:
             if other.is_dir() and other.name != self.folder.name and _kind(other) == _kind(self.folder):
                 _remove_tree(other)
 
-    def _complete_lines(self, file: IO[bytes], last: int = -1) -> Iterator[_Line]:
-        """Yield the lines of this task from the current position to the last line end; `last` is the block before."""
+    def _complete_lines(self, path: Path, file: IO[bytes], last: int = -1) -> Iterator[tuple[_Line | None, int]]:
+        """Yield each line up to the last line end, None if it is not of this task, and the place behind it.
+
+        Args:
+            file: `path`, opened and at the beginning of a line.
+            last: the block before that line: in_order() merges what is in ascending order.
+        """
+        # what this start has written need not be judged, which takes five times as long as reading it
+        is_own = _start_of(path) in self.starts
         # readline, since tell() does not work in an iteration
         while (content := file.readline()).endswith(b"\n"):
             line = _parse(content)
-            # in_order() merges what is in ascending order
-            if line is not None and line.block > last and self._accepts(line.block, line.payload):
-                last = line.block
-                yield line
+            if line is not None and (line.block <= last or not (is_own or self._can_be_ours(line))):
+                line = None
+            last = last if line is None else line.block
+            yield line, file.tell()
 
-    def _ranked_lines(self, file: IO[bytes], is_earlier: bool) -> Iterator[tuple[tuple[int, bool, bool], Any]]:
-        """Yield each payload behind what decides which of several results of a block is taken: the lowest."""
-        for line in self._complete_lines(file):
-            yield (line.block, line.is_provisional, is_earlier), line.payload
+    def _can_be_ours(self, line: _Line) -> bool:
+        try:
+            return self._accepts(line.block, json.loads(line.json))
+        except (ValueError, RecursionError):
+            return False
+
+    def _ranked_lines(self, path: Path, file: IO[bytes]) -> Iterator[tuple[tuple[int, bool, bool], _Line]]:
+        """Yield each line behind what decides which of several results of a block is taken: the lowest."""
+        is_earlier = _start_of(path) not in self.starts
+        for line, _ in self._complete_lines(path, file):
+            if line is not None:
+                yield (line.block, line.is_provisional, is_earlier), line
 
     def _files(self) -> list[Path]:
         try:
@@ -225,10 +242,7 @@ def _parse(content: bytes) -> _Line | None:
     match = _LINE.fullmatch(content)
     if match is None or match[4] != b"%08x" % zlib.crc32(content[: match.start(4) - 1]):
         return None
-    try:
-        return _Line(int(match[1]), bool(match[2]), json.loads(match[3]), content)
-    except (ValueError, RecursionError):
-        return None
+    return _Line(int(match[1]), bool(match[2]), match[3], content)
 
 
 def _start_of(path: Path) -> str:

@@ -42,7 +42,7 @@ class DeepPixels:
         """
         Args:
             image: opened, not loaded yet; to be loaded before the first call of `samples`.
-            open_again: opens the same file anew. Of 16-bit colour PIL decodes the upper bytes only, so the lower ones
+            open_again: opens the same file again. Of 16-bit colour PIL decodes the upper bytes only, so the lower ones
                 need a second pass.
         """
         self._image = image

@@ -18,7 +18,7 @@ from .coco_json import write_coco_json
 from .overlap import images_in_both
 from .records import read_records
 from .report import SetSummary
-from .report_file import add_warning, write_report
+from .report_file import write_report
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +51,11 @@ def convert_task(task: Task, *, reports: bool = True) -> CocoFiles:
     files = coco_files(task)
     training = _convert_set(task, task.train_index, "training", files.train)
     validation = _convert_set(task, task.val_index, "validation", files.val)
+    warnings = [*training.warnings, *validation.warnings, *_overlap(training, validation)]
+    for sentence in warnings:
+        logger.warning("%s", sentence)
     if reports:
-        write_report(task, {"training": training.report, "validation": validation.report})
-    for sentence in [*training.warnings, *validation.warnings, *_overlap(training, validation)]:
-        if reports:
-            add_warning(task, sentence)
-        else:
-            logger.warning("%s", sentence)
+        write_report(task, {"training": training.report, "validation": validation.report}, warnings)
     return files
 
 

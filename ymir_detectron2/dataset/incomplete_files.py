@@ -31,6 +31,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"  # marks of JPEG
 _SOF = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # frame headers of the kinds of JPEG that decoders know
 _SOS, _DRI = 0xDA, 0xDD
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xDA), 0xFF)  # restarts, start and end; 0xFF fills up
+_CHUNK_BYTES = 4096  # the header of most files
 _MOST_SEGMENTS = 10_000  # of a header: a large colour profile has a hundred
 _MOST_JUNK = 256  # bytes between two segments; PIL and libjpeg skip any number
 _NEVER_SENT = 16
@@ -77,21 +78,21 @@ def require_segments(file: BinaryIO) -> None:
         ValueError: it is not.
     """
     file.seek(0)
-    if file.read(2) != _START:
+    chunk, base, at = file.read(_CHUNK_BYTES), 0, len(_START)
+    if not chunk.startswith(_START):
         return
     for _ in range(_MOST_SEGMENTS):
-        place = file.tell()
-        start = file.read(_MOST_JUNK)
-        at = start.find(b"\xff")
-        if at < 0 and len(start) == _MOST_JUNK:
+        if at + _MOST_JUNK + 4 > len(chunk):  # a mark and its length may begin at the last byte
+            base, at = base + at, 0
+            file.seek(base)
+            chunk = file.read(_CHUNK_BYTES)
+        begin = chunk.find(b"\xff", at, at + _MOST_JUNK)
+        if begin < 0 and len(chunk) >= at + _MOST_JUNK:
             break
-        if at > 0:
-            file.seek(place + at)
-            continue
-        if at < 0 or len(start) < 4 or start[1] == _SOS:  # the file ends, or its pixels begin
+        if begin < 0 or len(chunk) < begin + 4 or chunk[begin + 1] == _SOS:  # the file ends, or its pixels begin
             return
-        length = 1 if start[1] in _WITHOUT_LENGTH else 2 + max(2, int.from_bytes(start[2:4], "big"))
-        file.seek(place + length)
+        length = int.from_bytes(chunk[begin + 2 : begin + 4], "big")
+        at = begin + (1 if chunk[begin + 1] in _WITHOUT_LENGTH else 2 + max(2, length))
     raise ValueError("it is not a JPEG behind its first bytes")
 
 

@@ -16,7 +16,7 @@ from typing import Iterator, NamedTuple, Sequence
 import numpy as np
 
 from ..contract.annotations import AnnotationReader, Box
-from ..contract.data_issues import TWICE, UNREADABLE, DataIssues
+from ..contract.data_issues import TOO_LARGE, TWICE, UNREADABLE, DataIssues
 from ..contract.index_file import IndexEntry
 from ..errors import ImageError, ImageTooLargeError
 from .image_reading import ImageFrame, read_image_frame
@@ -81,7 +81,7 @@ def _read_record(entry: IndexEntry, reader: AnnotationReader, issues: DataIssues
     try:
         frame = read_image_frame(entry.image_path)
     except ImageTooLargeError as error:
-        issues.add("image too large for the memory, left out", str(error))
+        issues.add(TOO_LARGE, str(error))
         return None
     except ImageError as error:
         missing = not os.path.exists(entry.image_path)  # noqa: PTH110 - Path.exists raises for impossible names

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any, Collection, Mapping
+from typing import Any, Collection, Mapping, Sequence
 
 from ..atomic_file import atomic_write
 from ..contract.data_issues import UNREADABLE_PIXELS, DataIssues
@@ -22,13 +22,16 @@ logger = logging.getLogger(__name__)
 _WARNINGS = "warnings"
 
 
-def write_report(task: Task, sets: Mapping[str, Any]) -> None:
-    """Write the report of both sets, without warnings, over that of an earlier training.
+def write_report(task: Task, sets: Mapping[str, Any], warnings: Sequence[str] = ()) -> None:
+    """Write the report of both sets over that of an earlier training.
+
+    Args:
+        warnings: logged already.
 
     Raises:
         StorageError: the file system refused.
     """
-    _write(task, {**sets, _WARNINGS: []})
+    _write(task, {**sets, _WARNINGS: list(warnings)})
 
 
 def report_anchors(task: Task, shares: Mapping[str, Any]) -> None:

@@ -188,5 +188,5 @@ def with_sound_gradient(convolve: Callable[[Tensor], Any], x: Tensor, weight: Te
     """
     if x.device.type != "cpu" or weight.dtype != torch.float32 or not torch.is_grad_enabled():
         return convolve(x)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):  # torch 1.10 warns of its own default type
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):  # torch 1.10 warns of its default type
         return convolve(x.float())

@@ -273,7 +273,7 @@ class PickleReader:
             raise RefusedContentError(f"the state of a {type(target).__name__}")
 
     def _count_given(self, values: tuple[Any, ...]) -> None:
-        """Count a call and what it is given, each time anew: the call may copy all of it."""
+        """Count a call and what it is given, each time again: the call may copy all of it."""
         self._calls_left -= 1
         for value in values:
             if type(value) in (bytes, str):

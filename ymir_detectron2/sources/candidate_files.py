@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..errors import ConfigError, DatasetError, briefly
 from ..text_file import read_lines
-from .coco import CocoSource
-from .coco_file import CocoFile
-from .image_files import MAX_PATH_CHARS, as_posix, images_below
+from ..untrusted_files import MAX_PATH_CHARS
+from .coco import read_coco_file
+from .image_files import as_posix, images_below
 from .source import UNDIVIDED
 
 
@@ -27,8 +27,7 @@ def find_candidates(path: Path) -> list[Path]:
     if path.is_dir():
         images = [path / str(image) for image in images_below(path)]
     elif path.suffix.lower() == ".json":
-        root = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
-        images = list(CocoSource(root, {UNDIVIDED: CocoFile(path)}).sets[UNDIVIDED])
+        images = list(read_coco_file(path).sets[UNDIVIDED])
     else:
         images = _listed(path)
     if not images:

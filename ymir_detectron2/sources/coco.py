@@ -60,6 +60,17 @@ class CocoSource(LabelledSource):
         return list(dict.fromkeys(name for file in self._files.values() for name in file.category_names))
 
 
+def read_coco_file(path: Path) -> CocoSource:
+    """Return the dataset of one file as a single set, whatever the file is called.
+
+    Raises:
+        ConfigError, DatasetError: as `CocoFile` and `CocoSource`.
+    """
+    # of COCO itself, annotations/ is beside the folders of images
+    root = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
+    return CocoSource(root, {UNDIVIDED: CocoFile(path)})
+
+
 def _merge(first: RawImage, second: RawImage) -> RawImage:
     if first.stated_wh != second.stated_wh:
         raise DatasetError(

@@ -15,7 +15,7 @@ from ..contract.data_issues import DataIssues
 from ..errors import ConfigError, DatasetError, briefly
 from ..label_geometry import Corners, FrameWH, polygon_envelope
 from ..text_file import read_text
-from .image_files import MAX_PATH_CHARS
+from ..untrusted_files import MAX_PATH_CHARS
 from .labelled_image import MAX_PIXEL, RawBox, is_name
 
 MAX_JSON_BYTES = 16 << 30

@@ -18,8 +18,6 @@ IMAGE_SUFFIXES = frozenset((
 ))  # fmt: skip
 """Of the formats that `dataset/image_reading.py` opens, in lower case."""
 
-MAX_PATH_CHARS = 4096
-"""Linux's PATH_MAX: no longer text of a list or annotation can name a file."""
 IMAGE_FOLDERS = frozenset(("images", "image", "imgs", "img", "jpegimages"))
 LABEL_FOLDERS = frozenset(("annotations", "annotation", "labels", "label", "xml", "xmls"))
 

@@ -27,8 +27,6 @@ LabelledBox = Tuple[str, int, int, int, int]
 
 MAX_PIXEL = 1e9
 """Of any image: what lies beyond is no position, and would be a number of 300 digits in the file."""
-MAX_LABEL_BYTES = 64 << 20
-"""Of the annotation of one image: a million boxes; more would only fill the memory."""
 _NOT_IN_NAMES = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 UNREADABLE = "image file that cannot be read, left out"

@@ -7,15 +7,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
+from ..contract.annotations import MAX_LABEL_BYTES
 from ..contract.data_issues import DataIssues
 from ..errors import ConfigError, DatasetError
 from ..text_file import read_lines, read_text
 from ..untrusted_files import is_file, read_regular
-from .coco import CocoSource, sets_of_files
+from .coco import CocoSource, read_coco_file, sets_of_files
 from .coco_file import MAX_JSON_BYTES, CocoFile, is_coco, load_json
 from .image_files import files_below, images_below
-from .labelled_image import MAX_LABEL_BYTES
-from .source import UNDIVIDED, LabelledSource
+from .source import LabelledSource
 from .voc import VocSource, read_voc_file
 from .yolo import YoloSource, label_file
 from .yolo_layout import find_description
@@ -66,10 +66,7 @@ def recognise(path: Path, class_names: Sequence[str], issues: DataIssues) -> Lab
 def _recognise_file(path: Path, class_names: Sequence[str], issues: DataIssues) -> LabelledSource:
     suffix = path.suffix.lower()
     if suffix == ".json":
-        file = CocoFile(path)
-        # of COCO itself, annotations/ is beside the folders of images
-        root = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
-        return CocoSource(root, {UNDIVIDED: file})  # for training, whatever it is called
+        return read_coco_file(path)
     if suffix in (".yaml", ".yml", ".data"):
         return YoloSource(path, class_names, issues)
     raise UnlabelledError(f"{path}: is neither COCO JSON nor a data.yaml; give the folder of the dataset")

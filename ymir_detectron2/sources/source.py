@@ -37,7 +37,7 @@ class LabelledSource:
         raise NotImplementedError
 
     def class_names(self) -> list[str]:
-        """Return the class names that the source lists in an order of its own; [] where it lists none."""
+        """Return the class names that the source lists, in its order; [] where it lists none."""
         return []
 
     def describe(self) -> str:

@@ -8,7 +8,6 @@ from typing import Dict, Mapping, Sequence
 
 from ..contract.data_issues import DataIssues
 from ..contract.task import class_key
-from ..dataset.overlap import images_in_both
 from ..errors import ConfigError, DatasetError
 from ..file_digest import file_digest
 from .labelled_image import AnnotatedImage
@@ -66,8 +65,10 @@ def read_training_sets(
         train, val = split_images(train, digests, val_share, seed)
     else:
         val = _merge_copies(source.read(val_name, issues), digests, issues)
-        for path in images_in_both([image.path for image in train], [image.path for image in val]):
-            issues.add(OVERLAP, str(path))
+        learned = {digests[image.path] for image in train}
+        for image in val:
+            if digests[image.path] in learned:
+                issues.add(OVERLAP, str(image.path))
     _compare_classes(train, val, issues)
     return train, val
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Mapping, Sequence
 
+from ..contract.annotations import MAX_LABEL_BYTES
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import LISTED_TWICE
 from ..contract.voc_xml import NO_BOX, NotVocError, VocFile, parse_voc
@@ -21,7 +22,7 @@ from ..errors import ConfigError, DatasetError, briefly
 from ..text_file import read_lines, read_text
 from ..untrusted_files import is_file
 from .image_files import LABEL_FOLDERS, ImageNames, by_pair_key, files_below, pair_key
-from .labelled_image import MAX_LABEL_BYTES, MAX_PIXEL, AnnotatedImage, RawBox, RawImage, is_name, to_pixels
+from .labelled_image import MAX_PIXEL, AnnotatedImage, RawBox, RawImage, is_name, to_pixels
 from .source import (
     TEST,
     TRAIN,

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Sequence
 
+from ..contract.annotations import MAX_LABEL_BYTES
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import LISTED_TWICE
 from ..errors import ConfigError, DatasetError, briefly
@@ -17,7 +18,7 @@ from ..label_geometry import Corners, polygon_envelope
 from ..text_file import read_lines
 from ..untrusted_files import is_file
 from .image_files import IMAGE_FOLDERS
-from .labelled_image import MAX_LABEL_BYTES, AnnotatedImage, RawBox, RawImage, to_pixels
+from .labelled_image import AnnotatedImage, RawBox, RawImage, to_pixels
 from .source import UNLABELLED, LabelledSource, require_some_labels
 from .yolo_layout import find_layout
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 from pathlib import Path, PurePosixPath
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from ..errors import ConfigError, DatasetError, briefly
 from ..text_file import read_lines, read_text
-from ..untrusted_files import is_file
+from ..untrusted_files import MAX_PATH_CHARS, is_file
 from ..yaml_file import MAX_BYTES, NotYamlError, parse_yaml
-from .image_files import MAX_PATH_CHARS, as_posix, files_below, images_below
+from .image_files import as_posix, files_below, images_below
 from .labelled_image import is_name
 from .source import TEST, TRAIN, UNDIVIDED, VAL, set_of_folder
 
@@ -226,10 +225,11 @@ def read_class_file(file: Path) -> list[str]:
         DatasetError: a line between others is empty, which would shift all later names, or is no name of a class.
     """
     try:
-        text = read_text(file).rstrip()
+        names = [line.strip() for line in read_lines(file)]
     except OSError as exc:
         raise ConfigError(f"{file}: cannot be read ({exc.strerror}); correct it") from exc
-    names = [line.strip() for line in re.split("\r\n|\r|\n", text)] if text else []
+    while names and not names[-1]:
+        names.pop()
     if "" in names:
         raise DatasetError(f"{file}:{names.index('') + 1}: is empty; a class number without a name; correct the line")
     for number, name in enumerate(names, start=1):

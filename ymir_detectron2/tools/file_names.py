@@ -11,7 +11,7 @@ from typing import Iterable, Mapping
 
 MAX_NAME_BYTES = 200
 """File systems take 255; the name of the annotation file is longer by its extension."""
-_RESERVED_CHARACTERS = frozenset('<>:"/\\|?*')  # of Windows, where results are often looked at
+_RESERVED_CHARACTERS = frozenset('<>:"/\\|?*')  # of Windows, where results are often opened
 _RESERVED_STEMS = frozenset(
     ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)))
 )

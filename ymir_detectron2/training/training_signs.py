@@ -32,7 +32,7 @@ def failure_signs(progress: float, losses: Mapping[str, LossCurve], metrics: Met
     if progress >= _EARLY and metrics.ap50_by_class and metrics.ap50 == 0:
         signs.append(
             "after a tenth of the training, no object of the validation set had been found (AP50 0); if that is still"
-            " so at the end, look at the boxes and classes of the labels, and at learning_rate"
+            " so at the end, check the boxes and classes of the labels, and learning_rate"
         )
     return signs
 
