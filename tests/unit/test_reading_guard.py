@@ -34,6 +34,18 @@ def test_an_image_that_memory_does_not_hold_at_the_moment(tmp_path: Path):
         reader.reserve(tmp_path / "a.png", (10, 20), EVERYTHING)
 
 
+def test_an_image_has_the_same_sentence_whenever_it_is_left_out(tmp_path: Path):
+    """It counts once per image, however often it is drawn and whatever is free then."""
+    sentences, used = set(), []
+    for _ in range(2):
+        reader = ReadingGuard()
+        with reader.in_work(tmp_path / "a.png"), pytest.raises(ImageTooLargeError) as refusal:
+            reader.reserve(tmp_path / "a.png", (10, 20), EVERYTHING)
+        sentences.add(str(refusal.value))
+        used.append(bytearray(b"1") * 100_000_000)
+    assert len(sentences) == 1
+
+
 def test_memory_for_something_else_than_pixels(tmp_path: Path):
     reader = ReadingGuard()
     with reader.in_work(tmp_path / "a.png"), pytest.raises(ImageTooLargeError, match=r"a\.png: needs \d+\.\d\d GB"):

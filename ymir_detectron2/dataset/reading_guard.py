@@ -121,7 +121,7 @@ class ReadingGuard:
             if needed_bytes > _ALWAYS_BYTES:
                 bound = smallest_limit()
                 if bound is not None and needed_bytes > _SHARE * bound.limit_bytes:
-                    raise _too_large(path, image_hw, needed_bytes, bound.limit_bytes, f"there are ({bound.source})")
+                    raise _too_large(path, image_hw, needed_bytes, bound, "")
 
     def reserve(self, path: Path, image_hw: tuple[int, int], needed_bytes: int) -> None:
         """Wait until there is memory for an image in work; it is reserved until it no longer is.
@@ -145,9 +145,7 @@ class ReadingGuard:
         self._thread.in_work[0].enter_context(self._reads_alone())
         bound = tightest_bound()  # others may have finished
         if bound is not None and needed_bytes > _SHARE * bound.available_bytes and not self._max_megapixels:
-            raise _too_large(
-                path, image_hw, needed_bytes, bound.available_bytes, f"are free at the moment ({bound.source})"
-            )
+            raise _too_large(path, image_hw, needed_bytes, bound, ", as far as they are free at the moment")
 
     def _reserve_together(self, needed_bytes: int, bound: MemoryBound) -> bool:
         with self._mutex:
@@ -189,13 +187,15 @@ class ReadingGuard:
 
 
 def _too_large(
-    path: Path, image_hw: tuple[int, int], needed_bytes: int, there_bytes: int, which: str
+    path: Path, image_hw: tuple[int, int], needed_bytes: int, bound: MemoryBound, of_which: str
 ) -> ImageTooLargeError:
+    # the same sentence for an image whenever it is drawn, or it would count as several: not what is free just now
     height, width = image_hw
     what = "needs" if image_hw == NO_PIXELS else f"{width}x{height} pixels need"
     return ImageTooLargeError(
         f"{path}: {what} {needed_bytes / 1e9:.2f} GB to be read, more than {_SHARE:.0%} of the"
-        f" {there_bytes / 1e9:.2f} GB that {which}; make the image smaller, or give the container more memory"
+        f" {bound.limit_bytes / 1e9:.2f} GB ({bound.source}){of_which}; make the image smaller, or give the container"
+        " more memory"
     )
 
 
