@@ -3,7 +3,7 @@ PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || ech
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-slow test-all check test-image test-py38 bench fuzz chaos readme clean
+.PHONY: demo test test-slow test-all check test-browser test-image test-py38 bench fuzz chaos readme clean
 
 demo: $(VENV)/ready
 	$(RUN) -m ymir_detectron2.tools.demo --out demo
@@ -21,6 +21,11 @@ check: $(VENV)/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(VENV)/bin/hadolint Dockerfile
+
+# the tests of the pages in a headless browser, which `make test` skips where there is none; as root, Debian's is installed
+test-browser: $(VENV)/ready
+	tests/browser/install
+	YMIR_REQUIRE_BROWSER=1 $(RUN) -m pytest tests/browser
 
 # both flavours; needs root where no Docker engine runs yet: it then installs Debian's and starts it
 test-image: $(VENV)/ready
@@ -44,9 +49,9 @@ fuzz: $(VENV)/ready
 chaos: $(VENV)/ready
 	$(RUN) -m chaos --minutes $(MINUTES)
 
-# what is made from config/settings.py: the tables of README.md and the templates of the web form
+# what is made from the settings in config/: the tables of both READMEs and the templates of the web form
 readme: $(VENV)/ready
-	$(RUN) -m ymir_detectron2.tools.readme_tables README.md
+	$(RUN) -m ymir_detectron2.tools.readme_tables README.md README.zh-CN.md
 	$(RUN) -m ymir_detectron2.tools.form_templates .
 
 # torch and torchvision come from the package index as a pair; together they are 5.5 GB

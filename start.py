@@ -19,7 +19,9 @@ def main() -> int:
     # only now: these take a tenth of a second, in which a stop would end the process without an error code
     from ymir_detectron2.entrypoint import argument_parser
     from ymir_detectron2.parent import run_task
+    from ymir_detectron2.supervision import die_with_supervisor
 
+    die_with_supervisor()  # which is the command line; a container has none
     status = run_task(argument_parser(__doc__).parse_args().env, stop)
     stop.hold_back()  # the task has ended; a stop that comes while Python ends must not change the exit status
     return status

@@ -16,7 +16,7 @@ def main() -> int:
 
 def load() -> Any:
     """Return the settings and the function of the task, which are imported only when a failure can be reported."""
-    from ymir_detectron2.config.settings import TrainSettings
+    from ymir_detectron2.config.train_settings import TrainSettings
     from ymir_detectron2.tasks.train import train
 
     return TrainSettings, train

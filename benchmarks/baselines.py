@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.synthetic_data import SCORE_THRESHOLD, make_realistic, package_in
-from ymir_detectron2.config.settings import InferSettings
+from ymir_detectron2.config.prediction_settings import InferSettings
 from ymir_detectron2.engines.base import DetectorOptions
 from ymir_detectron2.engines.registry import load_engine
 from ymir_detectron2.inference.predict import pixel_boxes, predict_images
@@ -42,8 +42,10 @@ class InferenceCase:
     max_size: int
     model: str
     """The folder of a model package."""
-    switches: dict[str, str] = field(default_factory=dict)
-    """Settings of this project's engines that are not at their default."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Keys of config.yaml that are not at their default, for this project's engines."""
+    loading: dict[str, bool] = field(default_factory=dict)
+    """Optimisations that the torch engine always makes in a task: arguments of its `load_detector`."""
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -74,7 +76,7 @@ class Engine:
     """An engine of this project, loaded as a task loads it, with the pipeline of a task."""
 
     def __init__(self, case: InferenceCase) -> None:
-        settings = InferSettings(precision=case.precision, batch_size=case.batch, **case.switches)  # type: ignore[arg-type]
+        settings = InferSettings(precision=case.precision, batch_size=case.batch, **case.settings)
         options = DetectorOptions(
             settings=settings, gpu_ids=(0,) if case.device == "cuda" else (), score_threshold=SCORE_THRESHOLD,
             batch_size=case.batch, overrides={}, class_names=(),
@@ -82,7 +84,7 @@ class Engine:
         self._is_torch = case.name == "torch engine"
         self._case = case
         engine: Any = load_engine("torch" if self._is_torch else "detectron2")
-        self.detector = engine.load_detector(package_in(Path(case.model)), options)
+        self.detector = engine.load_detector(package_in(Path(case.model)), options, **case.loading)
         self.detector._model.eval()  # `detect` does so itself; `forward` calls the model directly
 
     def predict(self, paths: list[Path]) -> Iterator[Boxes]:

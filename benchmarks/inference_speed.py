@@ -49,11 +49,26 @@ SIZES = {
 }
 QUICK_SIZES = {"cpu": (Size(64, 107, 2, 1, (1, 2)),), "cuda": (Size(320, 533, 32, 1, (1, 16)),)}
 
-SWITCHES = ({"compile": "always"}, {"fuse": "never"}, {"channels_last": "never"})
-"""Settings of the torch engine; each is measured at the smaller size, with the largest batch."""
 
-Key = Tuple[str, Tuple[Tuple[str, str], ...], int, str]
-"""Name, switches, batch, precision: the first cells of a row."""
+class Switch(NamedTuple):
+    """What makes the torch engine faster or slower than it is in a task with default settings."""
+
+    label: str
+    settings: Mapping[str, Any] = {}
+    """Keys of config.yaml."""
+    loading: Mapping[str, bool] = {}
+    """Arguments of its `load_detector`, which no task changes."""
+
+
+SWITCHES = (
+    Switch("`compile: always`", settings={"compile": "always"}),
+    Switch("without fusing", loading={"fuse": False}),
+    Switch("without channels-last", loading={"channels_last": False}),
+)
+"""Each is measured at the smaller size, with the largest batch."""
+
+Key = Tuple[str, str, int, str]
+"""Name, label of a switch or '', batch, precision: the first cells of a row."""
 
 
 def main() -> None:
@@ -84,13 +99,17 @@ def _compare(device: str, size: Size, folder: Path, *, with_switches: bool) -> s
     # no row without hardware bf16: it would measure its emulation
     keys = plan(size.batches, has_bf16=has_bf16(device), has_detectron2=has_detectron2(), with_switches=with_switches)
     shared = {"device": device, "min_size": size.min_size, "max_size": size.max_size, "model": str(model)}
+    by_label = {"": Switch(""), **{switch.label: switch for switch in SWITCHES}}
     workers = {
-        (name, switches, batch, precision): {
-            "case": {**shared, "name": name, "switches": dict(switches), "batch": batch, "precision": precision},
+        (name, label, batch, precision): {
+            "case": {
+                **shared, "name": name, "batch": batch, "precision": precision,
+                "settings": dict(by_label[label].settings), "loading": dict(by_label[label].loading),
+            },
             "images": str(images[0].parent),
         }
-        for name, switches, batch, precision in keys
-    }
+        for name, label, batch, precision in keys
+    }  # fmt: skip
     measured = compare(workers, "inference_speed", ["files", "network"], size.repeats)
     promised = promises_table(promises(measured["files"], device, size))
     return f"{size.name}:\n\n{_table(keys, measured['files'], measured['network'])}\n\n{promised}"
@@ -101,12 +120,12 @@ def plan(batches: tuple[int, ...], *, has_bf16: bool, has_detectron2: bool, with
     precisions = ("fp32", "bf16") if has_bf16 else ("fp32",)
     names = ("torch engine", "detectron2 engine", "torchvision") if has_detectron2 else ("torch engine", "torchvision")
     # first all rows at default settings: the promises compare their best batches
-    keys: list[Key] = [(name, (), batch, kind) for name in names for kind in precisions for batch in batches]
+    keys: list[Key] = [(name, "", batch, kind) for name in names for kind in precisions for batch in batches]
     if has_detectron2:
-        keys += [("DefaultPredictor", (), 1, "fp32"), ("predecessor", (), 1, "fp32")]
+        keys += [("DefaultPredictor", "", 1, "fp32"), ("predecessor", "", 1, "fp32")]
     if with_switches:
         keys += [
-            ("torch engine", tuple(switch.items()), batches[-1], kind) for switch in SWITCHES for kind in precisions
+            ("torch engine", switch.label, batches[-1], kind) for switch in SWITCHES for kind in precisions
         ]
     return keys
 
@@ -115,8 +134,8 @@ def _table(keys: Sequence[Key], files: Mapping[Key, Measurement], network: Mappi
     reference_files, reference_network = (best(rates, "torchvision", "fp32") for rates in (files, network))
     rows: list[list[Any]] = []
     for key in keys:
-        name, switches, batch, precision = key
-        label = ", ".join([name, *(f"`{switch}: {value}`" for switch, value in switches)])
+        name, switch, batch, precision = key
+        label = ", ".join(filter(None, [name, switch]))
         if key not in files:  # its worker ended, for example without a compiler for `compile`
             rows.append([label, batch, precision, "does not run", *[None] * 4])
             continue
@@ -152,7 +171,7 @@ def promises(files: Mapping[Key, Measurement], device: str, size: Size) -> list[
 
 def best(measured: Mapping[Key, Measurement], name: str, precision: str) -> float | None:
     """Return images/s at the best batch with all switches at their defaults; None if there is no such row."""
-    rates = [one.images_per_s for key, one in measured.items() if key[:2] == (name, ()) and key[3] == precision]
+    rates = [one.images_per_s for key, one in measured.items() if key[:2] == (name, "") and key[3] == precision]
     return max(rates, default=None)
 
 

@@ -111,7 +111,7 @@ def _processes(amount: Amount, folder: Path) -> str:
 def _work(spec: Mapping[str, Any]) -> None:
     """Be the worker of one algorithm: warm up, then score all images on request."""
     from benchmarks.synthetic_data import SCORE_THRESHOLD, package_in
-    from ymir_detectron2.config.settings import InferSettings
+    from ymir_detectron2.config.prediction_settings import InferSettings
     from ymir_detectron2.detections import Detections
     from ymir_detectron2.engines.base import DetectorOptions
     from ymir_detectron2.engines.registry import load_engine

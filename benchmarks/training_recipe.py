@@ -126,7 +126,8 @@ def run_training(plan: Plan, recipe: str, seed: int) -> Training:
     log = root / "log.txt"
     failure = ""
     if run_task(env_file, log):
-        failure = log.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]
+        text = log.read_text(encoding="utf-8", errors="replace")
+        failure = next((line for line in reversed(text.splitlines()) if line.startswith("ERROR ")), "no reason")
     by_class = {} if failure else _ap50_by_class(root / "out" / "tensorboard")
     ap50 = 0.0 if failure else pack_best_stage(root / "out" / "models").m_ap
     shutil.rmtree(str(root))  # some 40 trainings with their stages would fill a disk

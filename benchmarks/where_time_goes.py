@@ -102,7 +102,7 @@ def _steps(detector: Any, paths: list[Path]) -> dict[str, float]:
 
     def decoded() -> Any:
         dense = model.dense(levels, logits, deltas)
-        boxes = model.decode(dense, hws, score_threshold=detector._score_threshold)
+        boxes = model.decode(dense, hws, score_threshold=detector.score_threshold)
         return [to_detections(one) for one in boxes]
 
     def written() -> list[str]:

@@ -22,6 +22,7 @@ FAULTS: dict[str, type[Fault]] = {
     "terminate": process_faults.Terminate,
     "interrupt": process_faults.Interrupt,
     "stop-twice": process_faults.StopTwice,
+    "interrupt-twice": process_faults.InterruptTwice,
     "stop-all": process_faults.StopAll,
     "pause": process_faults.Pause,
     "log-reader-dies": process_faults.LogReaderDies,
@@ -89,11 +90,15 @@ class Case:
 
     def _run(self, scene: Scene, faults: list[Fault]) -> None:
         """Start with each fault, then without until a start succeeds."""
-        is_complete = False
+        is_complete, are_excused = False, any(fault.excuses_extras for fault in faults)
+
+        def outcome() -> Iterable[str]:
+            return check_outcome(scene.out_dir, scene.reference, excuses_extras=are_excused)
+
         for number, fault in enumerate(faults):
             is_complete = self._start(scene, f"fault {number}", fault) and not fault.excuses_results
             if is_complete:
-                self._note(f"success in spite of fault {number}", check_outcome(scene.out_dir, scene.reference))
+                self._note(f"success in spite of fault {number}", outcome())
             elif not fault.excuses_results:
                 self._note(f"after fault {number}", check_results(scene.out_dir, scene.reference))
         for number in range(_STARTS_AFTERWARDS):
@@ -101,7 +106,7 @@ class Case:
                 return
             is_complete = self._start(scene, f"start {number} afterwards", Fault(random.Random(0), scene, 0))
             if is_complete:
-                self._note("in the end", check_outcome(scene.out_dir, scene.reference))
+                self._note("in the end", outcome())
             else:
                 self.violations.append(f"start {number} afterwards fails, see above")
 
@@ -118,8 +123,7 @@ class Case:
         finally:
             start.kill()
             fault.repair()
-        last = (start.lines or [""])[-1][:200]
-        happened = [*fault.story, f"status {start.process.returncode} after {start.seconds:.1f} s", last]
+        happened = [*fault.story, f"status {start.process.returncode} after {start.seconds:.1f} s", start.ending[:300]]
         self.story.append(f"{name}: {'; '.join(happened)}")
         self._note(name, fault.violations)
         return start.process.returncode == 0

@@ -14,6 +14,7 @@ class DiskFault(Fault):
     """An error of the operation that has its turn, and in one of two cases of all that follow."""
 
     excuses_monitor = True
+    excuses_extras = True
     number = errno.ENOSPC
     kinds = "owrd"
     """What the error comes from."""

@@ -49,6 +49,8 @@ class Fault:
     """monitor.txt could not be written."""
     excuses_results = False
     """What the start leaves, if it succeeds, need not be complete: the next start completes it."""
+    excuses_extras = False
+    """Files from which only pages for people are made may be missing, or those of an earlier stage."""
     extra_s = 0.0
     """How much longer than without the fault the start may take."""
 

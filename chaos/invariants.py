@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Iterator
 
+from tests.error_lines import error_line
 from tests.platform_reader import MonitorLine, PlatformRefusal, read_monitor, read_training_result
 
 from .faults import Fault
-from .results import file_names, read_results
+from .results import file_names, read_for_people, read_results
 from .running import Start
 from .tasks import Reference
 
-_LAST_LINE = re.compile(r"ERROR (\d{6}): (.+)")
 _BUG = "please report"
 
 
 def check_end(start: Start, fault: Fault) -> Iterator[str]:
-    """Yield what is wrong with the end of a start: its exit status, its last line, monitor.txt, its processes."""
+    """Yield what is wrong with the end of a start: its exit status, the end of its log, monitor.txt, its processes."""
     status, lines = start.process.returncode, start.lines
     yield from (f"outlives start.py: {command}" for command in start.survivors())
     if any(_BUG in line for line in lines):
@@ -27,32 +26,34 @@ def check_end(start: Start, fault: Fault) -> Iterator[str]:
         if not fault.excuses_death:
             yield f"start.py ended with {status}"
         return
-    last = lines[-1] if lines else ""
     monitor = None
     try:
         monitor = read_monitor((start.root / "out" / "monitor.txt").read_text(encoding="utf-8"))
     except (OSError, PlatformRefusal) as error:
         if not (fault.excuses_monitor or fault.excuses_death):
             yield f"monitor.txt: {error}"
-    yield from _contradictions(status, last, monitor, fault)
-    if status == 1 and not fault.excuses_log and lines.count(last) != 1:
-        yield f"the last line is there {lines.count(last)} times"
+    yield from _contradictions(status, lines, monitor, fault)
 
 
-def _contradictions(status: int, last: str, monitor: MonitorLine | None, fault: Fault) -> Iterator[str]:
-    reason = _LAST_LINE.fullmatch(last)
-    if status == 0 and last.startswith("ERROR "):
-        yield f"it succeeded, and the last line is {last[:200]!r}"
-    if status == 1 and reason is None and not fault.excuses_log:
-        yield f"it failed, and the last line is {last[:200]!r}"
+def _contradictions(status: int, lines: list[str], monitor: MonitorLine | None, fault: Fault) -> Iterator[str]:
+    reason, complaint = "", ""
+    try:
+        reason = error_line("\n".join(lines))
+    except AssertionError as error:
+        complaint = str(error)
+    if status == 0 and (reason or any(line.startswith("ERROR ") for line in lines[-1:])):
+        yield f"it succeeded, and the log ends with {lines[-1][:200]!r}"
+    if status == 1 and complaint and not fault.excuses_log:
+        ending = " / ".join(lines[-2:])[-300:]
+        yield f"it failed, and the end of the log is wrong: {complaint.splitlines()[0]} {ending!r}"
     if monitor is None or fault.excuses_monitor:
         return
     if status == 0 and (monitor.state_code or monitor.percent != 1.0):
         yield f"it succeeded, and monitor.txt says {monitor}"
     if status == 1 and not monitor.state_code:
         yield f"it failed, and monitor.txt says {monitor}"
-    elif status == 1 and reason is not None and (str(monitor.state_code), monitor.state_message) != reason.groups():
-        yield f"the last line is {last[:200]!r}, and monitor.txt says {monitor}"
+    elif status == 1 and reason and reason != f"ERROR {monitor.state_code}: {monitor.state_message}":
+        yield f"the log says {reason[:200]!r}, and monitor.txt says {monitor}"
 
 
 def check_results(out_dir: Path, reference: Reference) -> Iterator[str]:
@@ -73,9 +74,16 @@ def check_results(out_dir: Path, reference: Reference) -> Iterator[str]:
             yield f"{name} differs"
 
 
-def check_outcome(out_dir: Path, reference: Reference) -> Iterator[str]:
-    """Yield what differs from the run without faults, after a start that has succeeded."""
+def check_outcome(out_dir: Path, reference: Reference, *, excuses_extras: bool = False) -> Iterator[str]:
+    """Yield what differs from the run without faults, after a start that has succeeded.
+
+    Args:
+        excuses_extras: see `Fault`.
+    """
     expected, found = reference.results(), read_results(out_dir)
+    if not excuses_extras:
+        expected.update(read_for_people(reference.folder / "out"))
+        found.update(read_for_people(out_dir))
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
             is_there = {True: "differs", False: "is missing" if name in expected else "is additional"}

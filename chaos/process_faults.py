@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import time
 
-from .faults import Fault
+from .faults import Fault, Scene
 from .running import POLL_S, Start, StartOptions, command_of, send
 
 
@@ -65,6 +66,11 @@ class Stop(Fault):
     times = 1
     to_group = False
 
+    def __init__(self, rng: random.Random, scene: Scene, turn: int) -> None:
+        super().__init__(rng, scene, turn)
+        # one that comes when result.tsv is there ends in success, without the reasons of the ranking
+        self.excuses_extras = "mining" in scene.reference.task
+
     def strike(self, start: Start) -> None:
         if not self.wait_for_moment(start):
             return
@@ -92,6 +98,13 @@ class Interrupt(Stop):
 class StopTwice(Stop):
     """SIGTERM to start.py, and once more within a second."""
 
+    times = 2
+
+
+class InterruptTwice(Stop):
+    """SIGINT to start.py, and once more within a second, as an impatient person does."""
+
+    number = signal.SIGINT
     times = 2
 
 

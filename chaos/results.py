@@ -7,8 +7,12 @@ from typing import Any
 
 import yaml
 
-_EXTRAS = ("models/attachments", "tensorboard")
-"""Plots and curves, which a full disk may cost: a warning, but no model."""
+_EXTRAS = ("models/attachments", "tensorboard", "report.html")
+"""Plots, curves and pages, which a full disk may cost: a warning, but no result."""
+_FOR_PEOPLE = (
+    "training-history.json", "models/attachments/evaluation/evaluation.json", "mining-explanations.json",
+)  # fmt: skip
+"""A full disk may cost these as well; after any other fault they are as without it."""
 
 
 def read_results(out_dir: Path) -> dict[str, bytes]:
@@ -28,6 +32,11 @@ def read_results(out_dir: Path) -> dict[str, bytes]:
     return results
 
 
+def read_for_people(out_dir: Path) -> dict[str, bytes]:
+    """Return the contents of the files from which pages about a training are made, by their paths below /out."""
+    return {name: (out_dir / name).read_bytes() for name in _FOR_PEOPLE if (out_dir / name).is_file()}
+
+
 def _without_times(result: Any) -> Any:
     stages = {
         name: {key: value for key, value in stage.items() if key != "timestamp"}
@@ -39,4 +48,4 @@ def _without_times(result: Any) -> Any:
 def file_names(out_dir: Path) -> set[str]:
     """Return the paths below /out of all files but the extras."""
     files = (path.relative_to(out_dir) for path in out_dir.rglob("*") if not path.is_dir())
-    return {str(file) for file in files if not str(file).startswith(_EXTRAS)}
+    return {str(file) for file in files if not str(file).startswith((*_EXTRAS, *_FOR_PEOPLE))}

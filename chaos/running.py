@@ -68,6 +68,11 @@ class Start:
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return [line for line in text.splitlines() if line.strip()]
 
+    @property
+    def ending(self) -> str:
+        """The end of the log on one line: of a failure, the reason in English and in Chinese."""
+        return " / ".join(self.lines[-2:])
+
     def wait_until(self, happened: Callable[[], bool]) -> bool:
         """Poll until something has happened; return False if the start ended before that."""
         while self.process.poll() is None:

@@ -18,6 +18,7 @@ class AddressSpace(Fault):
     """A limit of address space (RLIMIT_AS) for start.py and all that it starts."""
 
     excuses_death = True  # Python itself may not be able to begin
+    excuses_extras = True
 
     def options(self) -> StartOptions:
         limit_mib = self.rng.choice((300, 600, 1000, 1500, 2500, 4000, 6000))
@@ -28,6 +29,8 @@ class AddressSpace(Fault):
 
 class MemoryLimit(Fault):
     """A limit of memory for all processes together, as of a container, where this process may set one (cgroup)."""
+
+    excuses_extras = True
 
     def options(self) -> StartOptions:
         limit_mib = self.rng.randrange(100, 900) * self.scene.reference.processes
@@ -74,9 +77,9 @@ class TwoStarts(Fault):
             return
         second = Start(self.scene.root, "second")
         second.wait(self.scene.reference.wall_s * 4 + 60)
-        last = (second.lines or [""])[-1]
-        if start.process.poll() is None and "another start is working on this output folder" not in last:
-            self.violations.append(f"the second start was not refused: {last[:200]!r}")
+        ending = second.ending
+        if start.process.poll() is None and "another start is working on this output folder" not in ending:
+            self.violations.append(f"the second start was not refused: {ending[:300]!r}")
 
 
 class Clock(Fault):

@@ -85,7 +85,7 @@ def _run(folder: Path, task: str, processes: int, shim: DiskShim | None) -> Refe
     watch = None if shim is None else shim.watch(folder / "out", folder / "disk")
     start = Start(folder, "reference", watch.options if watch else None)
     if not start.wait(_TIMEOUT_S) or start.process.returncode != 0:
-        raise RuntimeError(f"{task} fails without faults, see {start.log}: {start.lines[-1:]}")
+        raise RuntimeError(f"{task} fails without faults, see {start.log}: {start.ending}")
     index = folder / "in" / "candidate-index.tsv"
     verifier_checks(folder / "out", task, index.read_text(encoding="utf-8").split() if index.exists() else [])
     return Reference(task, processes, folder, start.seconds, watch.operations() if watch else {})

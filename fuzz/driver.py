@@ -24,9 +24,10 @@ from pathlib import Path
 from types import FrameType
 
 READERS = (
-    "weight_files", "yaml_files", "task_files", "model_packages", "configurations", "index_files", "annotation_files",
-    "image_files", "source_sets",
-    "partial_results", "stage_lists", "training_states", "small_files", "command_lines",
+    "weight_files", "yaml_files", "task_files", "model_packages", "model_tars", "configurations", "index_files",
+    "annotation_files", "image_files", "source_sets",
+    "partial_results", "stage_lists", "training_states", "training_reports", "prediction_results",
+    "small_files", "command_lines",
 )  # fmt: skip
 
 _INPUTS_PER_PROCESS = 2000

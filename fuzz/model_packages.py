@@ -8,7 +8,8 @@ from pathlib import Path
 from ymir_detectron2.contract.model_package import find_model_package
 from ymir_detectron2.contract.task import load_task
 from ymir_detectron2.errors import ConfigError, ModelError
-from ymir_detectron2.tools.packed_model import pack_best_stage, package_info, training_class_names, unpack_stage
+from ymir_detectron2.tools.model_argument import training_class_names
+from ymir_detectron2.tools.packed_model import pack_best_stage, package_info, unpack_stage
 from ymir_detectron2.tools.releases import find_release
 
 from .mutation import damaged, oddity_of_input
@@ -63,7 +64,7 @@ def read(path: Path) -> None:
     models = path.parent / "models"
     for release in ("1.1.0", "2.5.0"):
         stage = pack_best_stage(models)
-        package_info(stage, find_release(release), training_class_names(models))
+        package_info([stage], find_release(release), training_class_names(models))
         unpack_stage(stage, path.parent.parent / release / "models", find_release(release), ["cat"])
     if error is not None:
         raise error

@@ -7,8 +7,11 @@ import random
 from pathlib import Path
 from typing import Sequence
 
-from ymir_detectron2.config.settings import ALL_SETTINGS, effects_of, read_settings, require_implemented, unknown_keys
-from ymir_detectron2.contract.task import load_task, monitor_place, read_args_options
+from ymir_detectron2.config.read_settings import ALL_SETTINGS, read_settings, require_implemented
+from ymir_detectron2.config.setting import effects_of
+from ymir_detectron2.config.unknown_keys import unknown_keys
+from ymir_detectron2.contract.task import monitor_place, read_args_options
+from ymir_detectron2.entrypoint import read_task
 from ymir_detectron2.errors import ConfigError, ExecutorError, ObjectTypeError
 from ymir_detectron2.launch import plan
 
@@ -34,7 +37,8 @@ _OUTPUT = {
 }  # fmt: skip
 _CONFIG: dict[str, Sequence[str]] = {
     "class_names": ("[cat, dog]", "[7, no]", "[]"), "gpu_id": ("''", "'0'", "0", "[0, 1]"), "object_type": ("2",),
-    "args_options": ("''", "SOLVER.STEPS (1,2)", "--num-gpus 2", "--dist-url tcp://a:1", "'\"'", "--resume"),
+    "args_options": ("''", "SOLVER.STEPS (1,2)", "--num-gpus 2", "--dist-url tcp://a:1", "'\"'", "--resume",
+                     "'@options.txt'", "'@/dev/zero'", "'@'"),
     "git_url": ("''",), "task_id": ("t1",),
     **{
         field.name: (str(field.default) or "''", "''", *effects_of(field).choices)
@@ -53,6 +57,8 @@ def write_input(folder: Path, rng: random.Random) -> Path:
     few = {key: _CONFIG[key] for key in rng.sample(sorted(_CONFIG), rng.randrange(12))}  # reading YAML takes the time
     config = document(rng, {**few, "class_names": _CONFIG["class_names"]}, oddity_of_input(rng))
     (env_file.parent / "config.yaml").write_bytes(damaged(config.encode("utf-8"), rng, oddity))
+    options = damaged(rng.choice(_CONFIG["args_options"]).encode("utf-8"), rng, oddity)
+    (env_file.parent / "options.txt").write_bytes(options)
     return env_file
 
 
@@ -61,7 +67,7 @@ def read(path: Path) -> None:
     errors = []
     monitor_place(path)
     read_args_options(path)
-    task = load_task(path)
+    task = read_task(path)
     unknown_keys(task.config)
     try:
         plan(task)

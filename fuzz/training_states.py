@@ -25,6 +25,8 @@ from ymir_detectron2.retinanet.model import RetinaNet
 from ymir_detectron2.training.ema import ModelEma
 from ymir_detectron2.training.evaluate import StageEvaluator
 from ymir_detectron2.training.run import TrainingRun
+from ymir_detectron2.training.time_left import plan_training
+from ymir_detectron2.training.training_progress import TrainingProgress
 
 from .mutation import damaged
 from .plain_data import changed
@@ -78,7 +80,11 @@ def _run(training: _Training, folder: Path) -> TrainingRun:
         on_resume=lambda: True,
     )  # fmt: skip
     evaluator = StageEvaluator(training.model, lambda: nothing_detected(folder), best_metric="map50")
-    return TrainingRun(job, training.cfg, training.model, training.trainer, evaluator, {"classes": "a, b"})
+    plan = plan_training(
+        training.cfg, num_val_images=1, world_size=1, has_ema=False, has_losses=False, has_export=False
+    )
+    progress = TrainingProgress(plan, job.on_progress, patience=0, is_on_cpu=True, config_file=job.config_file)
+    return TrainingRun(job, training.cfg, training.model, training.trainer, evaluator, progress, {"classes": "a, b"})
 
 
 def write_input(folder: Path, rng: random.Random) -> Path:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Callable
 
 from ymir_detectron2.config.config_file import read_values
-from ymir_detectron2.config.settings import MiningSettings, TrainSettings, read_settings
+from ymir_detectron2.config.prediction_settings import MiningSettings
+from ymir_detectron2.config.read_settings import read_settings
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.contract.task import monitor_place
 from ymir_detectron2.errors import ConfigError
 from ymir_detectron2.tools.packed_model import pack_best_stage

@@ -389,6 +389,7 @@ def import_model(package: Path, models_dir: Path, release: str = "2.5.0") -> tup
         The value of `model_params_path` or `pretrained_model_params`, and ymir-info.yaml.
     """
     _require(_since(release, "2.0.0"), "packages with stages are imported since 2.0.0")
+    _require(package.stat().st_size / 1024 / 1024 < 1024, "the page uploads files of less than 1,024 MB")
     with tarfile.open(package, "r") as archive, tempfile.TemporaryDirectory() as folder:
         archive.extractall(folder)  # noqa: S202 - as the platform does; the package is our own
         info = _load_yaml_mapping(Path(folder, "ymir-info.yaml"))

@@ -18,6 +18,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 
 import yaml
 
+from tests.error_lines import last_line
 from tests.platform_reader import MonitorLine, check_progress, read_monitor
 from tests.warm_start import ForkedProcess, warm_process
 from ymir_detectron2.contract.task import load_task
@@ -54,7 +55,8 @@ class Outcome:
 
     @property
     def last_line(self) -> str:
-        return self.lines[-1] if self.lines else ""
+        """After a failure the reason: the Chinese sentence after it is checked and left out."""
+        return last_line(self.output)
 
     @property
     def monitor(self) -> MonitorLine:
@@ -75,10 +77,9 @@ class Outcome:
         assert "Traceback" not in self.output, self.output
 
     def require_failure(self, code: int, *words: str) -> None:
-        """Exit status 1, the code next to state 2, and a last line that contains the words."""
+        """Exit status 1, the code next to state 2, and a reason at the end of the log that contains the words."""
         assert self.status == 1, self.output
         self.require_readable_progress()
-        assert self.lines.count(self.last_line) == 1, self.output[-3000:]
         assert self.last_line.startswith(f"ERROR {code}: "), self.output[-3000:]
         for word in words:
             assert word in self.last_line, f"{word!r} is not in the last line: {self.last_line}"

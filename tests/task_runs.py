@@ -8,7 +8,8 @@ from PIL import Image
 
 from tests.conftest import Tree
 from tests.rectangle_detector import RED, RectangleDetector, draw
-from ymir_detectron2.config.settings import InferSettings, MiningSettings, read_settings
+from ymir_detectron2.config.prediction_settings import InferSettings, MiningSettings
+from ymir_detectron2.config.read_settings import read_settings
 from ymir_detectron2.contract.monitor import Monitor
 from ymir_detectron2.contract.task import load_task
 from ymir_detectron2.stop_signal import StopSignal

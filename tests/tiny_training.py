@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from tests.running import TINY_CONFIG
+from ymir_detectron2.config.read_settings import read_settings
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
-from ymir_detectron2.config.settings import TrainSettings, read_settings
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.dataset.coco_json import CocoDataset, write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.detections import Detections
@@ -25,6 +26,8 @@ from ymir_detectron2.training.job import StageWeights, TrainJob
 from ymir_detectron2.training.loop import Trainer, train
 from ymir_detectron2.training.metric_logger import StepStats
 from ymir_detectron2.training.run import TrainingRun
+from ymir_detectron2.training.time_left import plan_training
+from ymir_detectron2.training.training_progress import TrainingProgress
 from ymir_detectron2.training.validation_loss import ValidationLoss, retinanet_loss_sums
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -118,6 +121,7 @@ def job_of(
         must_resume=False,
         on_progress=nothing,
         on_stage=nothing,
+        on_config=nothing,
         on_anchors=nothing,
         on_unreadable=nothing,
         on_warning=nothing,
@@ -166,6 +170,10 @@ def run_training(
         ema=average,
         measure_losses=validation_loss(model, cfg, data).measure,
     )
-    with TrainingRun(job, cfg, model, trainer, evaluator, {}) as run:
+    plan = plan_training(
+        cfg, num_val_images=len(data), world_size=1, has_ema=bool(ema), has_losses=True, has_export=False
+    )
+    progress = TrainingProgress(plan, job.on_progress, patience=patience, is_on_cpu=True, config_file=job.config_file)
+    with TrainingRun(job, cfg, model, trainer, evaluator, progress, {}) as run:
         train(run)
     return stages

@@ -27,7 +27,7 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # what a training imports, largest first; our own modules take a tenth of a second, and each fork imports them itself
 _PACKAGES = (
-    "torch", "torchvision", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "cv2", "pycocotools.cocoeval",
+    "torch", "torchvision", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "cv2", "faster_coco_eval",
     "ymir_exc.env",
 )  # fmt: skip
 # one: sums depend on the number of threads, and a pool of threads does not survive a fork

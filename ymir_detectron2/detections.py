@@ -74,6 +74,8 @@ class Detector(Protocol):
     """
 
     class_names: tuple[str, ...]
+    score_threshold: float
+    """Boxes with a score of this or less are left out; may be set between two calls of `detect`."""
     preferred_chunk: int
     """How many images to pass to `detect` at a time: several batches, so that images of one shape can share a batch."""
 

@@ -9,33 +9,63 @@ one that came first, as the scripts do: to monitor.txt, and to its own superviso
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 from .contract.images_in_work import describe_shortage
+from .contract.kept_work import describe_kept
 from .contract.monitor import Monitor
 from .contract.task import monitor_place
 from .entrypoint import argument_parser
 from .errors import ExecutorError, briefly
 from .failure import report_failure
-from .launch import ChildError, exit_status_error
+from .launch import PATIENT_STOP, ChildError, exit_status_error, is_training_script
 from .supervision import FailureReport, ReportPipe, die_with_supervisor
 
 _CONSEQUENCE_S = 5.0  # processes that die later than this after the first one were ended by torch's launcher
+_POLL_S = 0.2
 _SPECIFIC_CODES = 300_000  # codes from here on name the cause; below is 160004, a failure of any kind
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the processes to their end; return 0 if all of them succeeded."""
     die_with_supervisor()
+    signal.signal(PATIENT_STOP, _begin_passing_stop_on)  # torch handles other signals, and leaves this one alone
     task_arguments, _ = argument_parser("", add_help=False).parse_known_args(argv)
     monitor = Monitor(*monitor_place(task_arguments.env))
     try:
         return _launch(argv, monitor)
     except Exception as error:  # of torch itself
         return report_failure(monitor, error)
+
+
+def _begin_passing_stop_on(*_: object) -> None:
+    """Ask the processes to stop, those too that torch has yet to start, and wait for them however long that takes."""
+    threading.Thread(target=_pass_stop_on, daemon=True).start()
+
+
+def _pass_stop_on() -> None:
+    asked: set[int] = set()
+    while True:
+        for pid in set(_children()) - asked:
+            asked.add(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)  # which they began with blocked, as this process did
+        time.sleep(_POLL_S)
+
+
+def _children() -> Iterator[int]:
+    """Yield the ids of the processes whose parent is this one, see proc(5)."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                yield int(entry.name)
 
 
 def _launch(argv: Sequence[str], monitor: Monitor) -> int:
@@ -86,7 +116,9 @@ def _report(
         script = Path(arguments.training_script).name
         process = f"process {death.local_rank + 1} of {arguments.nproc_per_node} of {script}"
         shortage = describe_shortage(monitor.folder, arguments.node_rank, death.pid)
-        error = exit_status_error(script, process, death.exitcode, shortage)
+        is_training = is_training_script(script)
+        kept = describe_kept(monitor.folder, is_training=is_training, machine_rank=int(arguments.node_rank))
+        error = exit_status_error(process, death.exitcode, kept, shortage)
     for report in dict.fromkeys(reports):
         if report.message != str(error):
             print(f"another process has reported {report.code}: {report.message}")

@@ -6,7 +6,9 @@ start.py uses it too, so it imports neither torch nor NumPy.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
+import os
 import sys
 import threading
 from dataclasses import dataclass
@@ -14,11 +16,12 @@ from pathlib import Path
 from typing import Callable
 
 from .config.args_options import parse_args_options
+from .config.value_files import with_value_files
 from .contract.monitor import Monitor
 from .contract.output_lock import OutputLock
-from .contract.paths import DEFAULT_ENV_FILE
-from .contract.task import monitor_place, read_args_options
-from .errors import ConfigError, OutputInUseError, printable
+from .contract.paths import DEFAULT_ENV_FILE, PathMap
+from .contract.task import Task, load_task, monitor_place, read_args_options
+from .errors import ConfigError, OutputInUseError, escape_unencodable, printable
 from .failure import report_failure
 from .stop_signal import StopSignal
 
@@ -26,6 +29,8 @@ _default_excepthook = threading.excepthook  # `threading.__excepthook__` since P
 
 START_VARIABLE = "YMIR_START"
 """Set by start.py: names this start of the task, the same for all its steps and processes on this machine."""
+DEBUG_VARIABLE = "YMIR_DEBUG"
+"""Set to anything: the log has the messages of level DEBUG too, such as the resolved configuration."""
 LOG_FORMAT = "%(levelname)-8s [%(asctime)s] %(name)s: %(message)s"
 
 
@@ -47,6 +52,16 @@ def argument_parser(description: str, *, add_help: bool = True) -> argparse.Argu
     )
     parser.add_argument("--env", type=Path, default=DEFAULT_ENV_FILE, help="the platform's env.yaml (%(default)s)")
     return parser
+
+
+def read_task(env_file: Path) -> Task:
+    """Read env.yaml and config.yaml as a process of a task does: with the content of files in place of `@FILE`.
+
+    Raises:
+        ConfigError, ObjectTypeError: as `load_task` and `with_value_files`.
+    """
+    task = load_task(env_file)
+    return dataclasses.replace(task, config=with_value_files(task.config, task.paths.resolve))
 
 
 def run_start(
@@ -77,15 +92,21 @@ class _PrintableFormatter(logging.Formatter):
 
 
 def _configure_log(level: int) -> None:
+    escape_unencodable(sys.stdout)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_PrintableFormatter(LOG_FORMAT))
     logging.basicConfig(level=level, handlers=[handler])
+    if level <= logging.INFO and os.environ.get(DEBUG_VARIABLE):
+        # of this project only: at that level, some libraries write thousands of lines
+        logging.getLogger(__package__).setLevel(logging.DEBUG)
 
 
 def _machine_rank(env_file: Path) -> int:
     """Return --machine-rank; 0 where it cannot be read, which is reported as soon as monitor.txt may be written."""
     try:
-        return parse_args_options(read_args_options(env_file)).machine_rank
+        config = {"args_options": read_args_options(env_file)}
+        text = with_value_files(config, PathMap.for_env_file(env_file).resolve)["args_options"]
+        return parse_args_options(text).machine_rank
     except ConfigError:
         return 0
 

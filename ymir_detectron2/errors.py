@@ -23,9 +23,11 @@ A message is one sentence for the user, on one line: place, finding, remedy.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import reprlib
+from typing import TextIO
 
 
 class ExecutorError(Exception):
@@ -170,3 +172,22 @@ def printable(text: str) -> str:
     """
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def escape_unencodable(stream: TextIO | None) -> None:
+    """Let a text stream write what its encoding lacks as escapes.
+
+    By default such a character raises UnicodeEncodeError: in a terminal or log that is not UTF-8, a name from data
+    would cost the line that it is in.
+    """
+    if isinstance(stream, io.TextIOWrapper):  # else it is a stand-in without encoding, such as io.StringIO
+        stream.reconfigure(errors="backslashreplace")
+
+
+def can_encode(stream: TextIO, text: str) -> bool:
+    """Return whether a stream can write a text without escapes."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

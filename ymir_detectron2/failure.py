@@ -1,7 +1,8 @@
-"""How a task ends that has failed: the reason as the last line of the log, an error code in monitor.txt, exit status 1.
+"""How a task ends that has failed: the reason as the end of the log, an error code in monitor.txt, exit status 1.
 
-The platform shows its user the last five lines of the log, and the code (contract, 3.1). A process with a supervisor
-leaves the last line to it, so that the log has it once, and last.
+The platform shows its user the last five lines of the log, and the code (contract, 3.1). The last one is in Chinese,
+the one before it has code and reason. A process with a supervisor leaves both to it, so that the log has them once, and
+last.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import errno
 import re
 import sys
 import traceback
+from typing import TextIO
 
 from .contract.images_in_work import describe_shortage, machine_rank
 from .contract.monitor import Monitor
+from .error_table import chinese_sentence
 from .errors import (
     ExecutorError,
     GpuKernelError,
     OutOfMemoryError,
     StorageError,
+    can_encode,
+    escape_unencodable,
     is_out_of_memory,
     printable,
 )
@@ -38,7 +43,7 @@ _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "re
 
 
 def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: bool = False) -> int:
-    """Write the error code to monitor.txt, print the reason as the last line of the log, and return the exit status.
+    """Write the error code to monitor.txt, print the reason as the end of the log, and return the exit status.
 
     Args:
         monitor: None: monitor.txt belongs to another start.
@@ -60,6 +65,7 @@ def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: b
         storage_error = second
     has_reader = report_to_supervisor(FailureReport(known.code, message))
     with contextlib.suppress(OSError):  # the log may be on a full disk, or its reader gone: all of the above is done
+        escape_unencodable(sys.stdout)
         # a lost connection is only the consequence of another process's failure: its traceback would hide the reason
         if known is not error and not _is_connection_lost(error):
             traceback.print_exception(type(error), error, error.__traceback__, file=sys.stdout)
@@ -68,9 +74,24 @@ def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: b
         if not has_reader:
             if storage_error is not None:
                 print(f"the code of this failure could not be written: {storage_error}")
-            print(f"ERROR {known.code}: {message}")
+            print_reason(f"ERROR {known.code}: {message}", known.code, sys.stdout)
         sys.stdout.flush()
     return 1
+
+
+def print_reason(line: str, code: int, stream: TextIO) -> None:
+    """Print the last two lines of a program that has failed: its reason, and the Chinese sentence of its code.
+
+    Args:
+        line: the reason in English, on one line.
+        code: of the platform.
+        stream: standard output or standard error.
+    """
+    escape_unencodable(stream)
+    print(line, file=stream)
+    # for its readers, escapes or question marks would be worse than nothing
+    if can_encode(stream, chinese := chinese_sentence(code)):
+        print(chinese, file=stream)
 
 
 def as_executor_error(error: BaseException, shortage: str = "") -> ExecutorError:
@@ -92,8 +113,7 @@ def as_executor_error(error: BaseException, shortage: str = "") -> ExecutorError
         return ExecutorError("another process of this task has ended, and with it this one; the reason is the other's")
     if is_out_of_memory(error):
         return OutOfMemoryError(
-            f"memory ran out ({_shorten(text)}); lower batch_size, or INPUT.MIN_SIZE_TRAIN and INPUT.MIN_SIZE_TEST"
-            " in args_options, or give the container more memory"
+            f"memory ran out ({_shorten(text)}); lower batch_size or image_size, or give the container more memory"
         )
     if "no kernel image is available" in text:
         return GpuKernelError(

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Callable, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 from .atomic_file import watch_replacement
 from .config.args_options import ArgsOptions, parse_args_options
 from .config.mining_algorithms import MINING_ALGORITHMS
 from .contract.images_in_work import describe_shortage
+from .contract.kept_work import describe_kept
 from .contract.monitor import Monitor
 from .contract.task import Task
 from .errors import ConfigError, ExecutorError, OutOfMemoryError, StoppedError, StorageError
 from .stop_signal import StopSignal
+from .stopping import interrupts_blocked, wait_for_child
 from .supervision import ReportPipe
 from .version import PROJECT_DIR
 
@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 STOP_GRACE_S = 8.0  # `docker stop` kills after ten seconds by default: the error code has to be written by then
 TRAINING = "ymir_train.py"
-_POLL_S = 0.1
+PATIENT_STOP = signal.SIGUSR1
+"""Asks the launcher of several processes to pass SIGINT on and to wait; torch's own handlers kill after 30 s."""
 _LAUNCHER_POLL_S = "0.2"  # how often torch's launcher checks its processes; torch 1.10 would do so every five seconds
 _OF_LAUNCHERS = frozenset({
     "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT",
@@ -125,7 +126,7 @@ def run_step(
         ExecutorError: it failed: the error that a child has reported, or else one made from its exit status.
     """
     if stop.requested():
-        raise StoppedError(f"stopped by {stop.name} before {step.script} began; start the task again")
+        raise StoppedError(f"stopped by {stop.name} before {step.script} began; {_kept(step)}")
     is_overdue = False
 
     def report_overdue() -> None:
@@ -139,12 +140,16 @@ def run_step(
                 monitor.fail(stopped.code, str(stopped))
 
     with ReportPipe() as pipe, watch_replacement(step.result) as is_replaced:
-        # in a new session: a Ctrl-C at the terminal reaches the parent only, which passes it on once
-        child = subprocess.Popen(  # noqa: S603
-            _command(step, env_file), env={**_environment(step), **pipe.environment()}, stdin=pipe.write_fd,
-            start_new_session=True, pass_fds=inherited_fds,
+        with interrupts_blocked():  # in the child, until it handles them: Python itself would raise KeyboardInterrupt
+            # in a new session: a Ctrl-C at the terminal reaches the parent only, which passes it on once
+            child = subprocess.Popen(  # noqa: S603
+                _command(step, env_file), env={**_environment(step), **pipe.environment()}, stdin=pipe.write_fd,
+                start_new_session=True, pass_fds=inherited_fds,
+            )  # fmt: skip
+        status = wait_for_child(
+            child, stop, patient_signal=PATIENT_STOP if step.needs_launcher else signal.SIGINT, grace_s=STOP_GRACE_S,
+            report_overdue=report_overdue,
         )  # fmt: skip
-        status = _wait(child, stop, report_overdue)
         reports = pipe.read()
         # not only whether it exists: it may be the result of an earlier run in the same folder
         is_written = is_replaced()
@@ -170,11 +175,21 @@ def _unreported_error(step: Step, status: int, stop: StopSignal, pid: int) -> Ex
     shortage = ""
     if step.output_dir is not None:
         shortage = describe_shortage(step.output_dir, step.options.machine_rank, None if step.needs_launcher else pid)
-    return exit_status_error(step.script, step.script, status, shortage)
+    return exit_status_error(step.script, status, _kept(step), shortage)
 
 
 def _stopped_error(step: Step, stop: StopSignal) -> StoppedError:
-    return StoppedError(f"stopped by {stop.name} while {step.script} was running; {resume_hint(step.script)}")
+    return StoppedError(f"stopped by {stop.name} while {step.script} was running; {_kept(step)}")
+
+
+def _kept(step: Step) -> str:
+    is_training = is_training_script(step.script)
+    return describe_kept(step.output_dir, is_training=is_training, machine_rank=step.options.machine_rank)
+
+
+def is_training_script(script: str) -> bool:
+    """Return whether a script is that of training."""
+    return Path(script).name == TRAINING
 
 
 def _command(step: Step, env_file: Path) -> list[str]:
@@ -209,63 +224,23 @@ def _environment(step: Step) -> dict[str, str]:
     return environment
 
 
-def _wait(child: subprocess.Popen[bytes], stop: StopSignal, report_overdue: Callable[[], None]) -> int:
-    """Wait for the end of a child; pass the first stop signal on to it, and kill it at the second one.
-
-    Its process group is killed in the end, whatever happens: processes that it has left would still use GPU and /out.
-
-    Args:
-        report_overdue: called once, if the child has not ended STOP_GRACE_S after the first signal. It is not killed
-            then: how long saving may take, only whoever stops the task knows, and enforces.
-    """
-    stops_passed_on = 0
-    overdue_s = math.inf
-    try:
-        # WNOWAIT: until it is waited for below, nothing else can get its process id, which is that of the group
-        while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            time.sleep(_POLL_S)
-            if not stop.requested():
-                continue
-            if not stops_passed_on:
-                logger.warning("%s: asking the running step to save its work", stop.name)
-                # not its data-loading workers: when one of them dies, torch raises in the middle of a step
-                child.terminate()
-                stops_passed_on = stop.count
-                overdue_s = time.monotonic() + STOP_GRACE_S
-            elif stop.count > stops_passed_on:
-                break
-            elif time.monotonic() > overdue_s:
-                report_overdue()
-                overdue_s = math.inf
-    finally:
-        os.killpg(child.pid, signal.SIGKILL)
-    return child.wait()
-
-
-def exit_status_error(script: str, process: str, status: int, shortage: str = "") -> ExecutorError:
+def exit_status_error(process: str, status: int, kept: str, shortage: str = "") -> ExecutorError:
     """Return the error of a process that has ended without reporting one.
 
     Args:
-        script: its file.
         process: how to name it.
         status: its exit status; below zero, minus the number of the signal that ended it.
+        kept: what `describe_kept` says of its work.
         shortage: what `describe_shortage` says of its memory and its images.
     """
     if status == -signal.SIGKILL:  # as the kernel's out-of-memory killer does
         return OutOfMemoryError(
             f"{process} was killed by the system (SIGKILL), most likely because main memory ran out{shortage};"
-            f" lower batch_size or num_workers, or give the container more memory; {resume_hint(script)}"
+            f" lower batch_size or num_workers, or give the container more memory; {kept}"
         )
     if status in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):  # nobody's fault: before it could handle them
-        return StoppedError(f"{process} was stopped by {signal.Signals(-status).name}; {resume_hint(script)}")
+        return StoppedError(f"{process} was stopped by {signal.Signals(-status).name}; {kept}")
     if status < 0:
         name = signal.Signals(-status).name
         return ExecutorError(f"{process} crashed ({name}); the lines above say where; please report them")
     return ExecutorError(f"{process} ended with exit status {status} and gave no reason; see the lines above")
-
-
-def resume_hint(script: str) -> str:
-    """Return what is kept of an interrupted step, and how to resume it."""
-    if Path(script).name == TRAINING:
-        return "finished stages are kept; start the task again on the same output folder to go on"
-    return "start the task again on the same /out: finished images are kept"

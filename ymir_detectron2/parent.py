@@ -10,8 +10,7 @@ from pathlib import Path
 from .atomic_file import remove_abandoned
 from .contract.images_in_work import DEATHS_UNTIL_LEFT_OUT, count_deaths, read_deaths
 from .contract.partial_results import remove_partial_results
-from .contract.task import load_task
-from .entrypoint import START_VARIABLE, Process, run_start
+from .entrypoint import START_VARIABLE, Process, read_task, run_start
 from .errors import StorageError, printable
 from .launch import plan, run_step
 from .stop_signal import StopSignal
@@ -30,7 +29,7 @@ def run_task(env_file: Path, stop: StopSignal) -> int:
 
 
 def _run_steps(process: Process) -> None:
-    task = load_task(process.env_file)
+    task = read_task(process.env_file)
     steps = plan(task)
     output_dir, machine_rank = task.output_dir, steps[-1].options.machine_rank
     count_deaths(output_dir, machine_rank)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from . import __version__
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
+_PACKAGE_DIR = Path(__file__).resolve().parent
+_INSTALLED_DIR = _PACKAGE_DIR / "project"  # where pyproject.toml puts them in a wheel: a checkout has no such folder
+PROJECT_DIR = _INSTALLED_DIR if _INSTALLED_DIR.is_dir() else _PACKAGE_DIR.parent
+"""Holds start.py, the scripts of the tasks, and configs/: the checkout, or in an installed package a folder within."""
 REVISION_VARIABLE = "YMIR_DETECTRON2_REVISION"
 """Set in the image, which has no .git: the commit that it was built from."""
 

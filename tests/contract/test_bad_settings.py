@@ -12,7 +12,10 @@ import pytest
 from tests.conftest import MakeTree
 from tests.running import run_start, start_warm
 from ymir_detectron2.config.args_options import parse_args_options
-from ymir_detectron2.config.settings import InferSettings, MiningSettings, TrainSettings, read_settings, unknown_keys
+from ymir_detectron2.config.prediction_settings import InferSettings, MiningSettings
+from ymir_detectron2.config.read_settings import read_settings
+from ymir_detectron2.config.train_settings import TrainSettings
+from ymir_detectron2.config.unknown_keys import unknown_keys
 from ymir_detectron2.contract.task import load_task
 from ymir_detectron2.engines.zoo import find_config_file
 from ymir_detectron2.errors import ConfigError

@@ -111,7 +111,7 @@ def test_output_folder_that_becomes_read_only_while_a_step_runs(ymir_tree: MakeT
     assert outcome.status == 1
     assert outcome.last_line.startswith("ERROR 300103: memory ran out (MemoryError: )")
     assert outcome.lines.count(outcome.last_line) == 1
-    assert "monitor.txt: cannot be written (Read-only file system)" in outcome.lines[-2]
+    assert "monitor.txt: cannot be written (Read-only file system)" in outcome.lines[-3]
 
 
 def test_disk_that_fills_up_while_training_keeps_the_earlier_stages(ymir_tree: MakeTree):

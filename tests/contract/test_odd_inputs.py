@@ -15,8 +15,10 @@ from tests.conftest import MakeTree
 from tests.running import run_start
 from ymir_detectron2.config.accepted_values import check_values
 from ymir_detectron2.config.args_options import parse_args_options
+from ymir_detectron2.config.read_settings import read_settings
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
-from ymir_detectron2.config.settings import TrainSettings, read_settings, unknown_keys
+from ymir_detectron2.config.train_settings import TrainSettings
+from ymir_detectron2.config.unknown_keys import unknown_keys
 from ymir_detectron2.contract.model_package import find_model_package
 from ymir_detectron2.contract.task import load_task, monitor_place
 from ymir_detectron2.errors import ConfigError, ExecutorError, ModelError

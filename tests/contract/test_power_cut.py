@@ -21,9 +21,10 @@ STAGES = """
 import sys
 from pathlib import Path
 from ymir_detectron2.atomic_file import atomic_write, remove_abandoned
+from ymir_detectron2.contract import training_result
 from ymir_detectron2.contract.training_result import Stage, TrainingResult
 
-out = Path(sys.argv[1])
+out, training_result.IMPORT_LIMIT_BYTES = Path(sys.argv[1]), int(sys.argv[2])
 remove_abandoned(out)
 models = out / "models"
 result = TrainingResult(models, models / "result.yaml", writes_stages=True, record=out / ".unfinished" / "stages.json")
@@ -42,29 +43,35 @@ for step in range(1, 14):  # more than are kept
 """
 
 
-def make_stages(out_dir: Path, watch: Watch | None = None) -> int:
+def make_stages(out_dir: Path, limit_bytes: int, watch: Watch | None = None) -> int:
     """Make those that are missing, in a process of its own; return its exit status."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT_DIR), **(watch.options.environment if watch else {})}
-    return subprocess.run([sys.executable, "-c", STAGES, str(out_dir)], env=environment, check=False).returncode
+    command = [sys.executable, "-c", STAGES, str(out_dir), str(limit_bytes)]
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 @pytest.mark.slow
-def test_stages_after_a_power_cut_at_any_operation(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("limit_bytes", "kept", "period"),
+    [pytest.param(1 << 30, 11, 11, id="ten and the best"), pytest.param(120_000, 6, 23, id="as many as are imported")],
+)
+def test_stages_after_a_power_cut_at_any_operation(tmp_path: Path, limit_bytes: int, kept: int, period: int):
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")
     shim, whole, out_dir = DiskShim(tmp_path), tmp_path / "whole", tmp_path / "out"
     whole.mkdir()
     watch = shim.watch(whole, tmp_path / "disk")
-    assert make_stages(whole, watch) == 0
-    for number in range(0, sum(watch.operations().values()), 11):
+    assert make_stages(whole, limit_bytes, watch) == 0
+    assert len(read_training_result(whole / "models").stages) == kept
+    for number in range(0, sum(watch.operations().values()), period):
         shutil.rmtree(out_dir, ignore_errors=True)
         out_dir.mkdir()
         watch = shim.watch(out_dir, tmp_path / "disk", action="kill", first=number, has_journal=True)
-        assert make_stages(out_dir, watch) == -9
+        assert make_stages(out_dir, limit_bytes, watch) == -9
         operations, rng = read_journal(watch.journal), random.Random(number)
         story = [*undo_names(operations, watch.kept, rng), *damage_contents(operations, out_dir, rng)]
         if (out_dir / "models" / "result.yaml").exists():
             read_training_result(out_dir / "models")  # the platform packs whatever is there
-        assert make_stages(out_dir) == 0
+        assert make_stages(out_dir, limit_bytes) == 0
         assert read_results(out_dir) == read_results(whole), (number, story)
         assert file_names(out_dir) == file_names(whole), (number, story)

@@ -78,6 +78,8 @@ def require_same_run(tree: Tree, whole: Tree) -> None:
     assert sorted(losses) == sorted(expected)
     for step, loss in expected.items():
         assert losses[step] == pytest.approx(loss, rel=1e-6, abs=1e-6), f"step {step}"
+    configs = [(each.out_dir / "resolved-config.yaml").read_bytes() for each in (tree, whole)]
+    assert configs[0] == configs[1]
     weights = final_weights(tree)
     for name, value in final_weights(whole).items():
         torch.testing.assert_close(weights[name], value, rtol=1e-6, atol=1e-6, msg=name)
@@ -86,6 +88,8 @@ def require_same_run(tree: Tree, whole: Tree) -> None:
     assert {name: stage.m_ap for name, stage in results[0].stages.items()} == pytest.approx(
         {name: stage.m_ap for name, stage in results[1].stages.items()}
     )
+    for name in ("training-history.json", "models/attachments/evaluation/evaluation.json"):
+        assert (tree.out_dir / name).read_bytes() == (whole.out_dir / name).read_bytes(), name
 
 
 def test_killed_damaged_and_stopped_it_gives_the_same_losses_weights_and_stages(ymir_tree: MakeTree):

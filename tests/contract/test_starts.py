@@ -57,7 +57,8 @@ def test_a_second_start_is_refused_and_spoils_nothing(ymir_tree: MakeTree, tmp_p
     before = (tree.out_dir / "monitor.txt").read_bytes()
     second = second_start(tree)
     assert second.status == 1
-    (line,) = second.lines
+    line = second.last_line
+    assert len(second.lines) == 2  # it and its Chinese sentence
     assert line.startswith(f"ERROR 160004: {tree.out_dir}: another start is working on this output folder (process ")
     assert f" {first.process.pid} " in line
     assert (tree.out_dir / "monitor.txt").read_bytes() == before
@@ -75,7 +76,9 @@ def test_after_the_first_start_died_the_next_one_goes_on(ymir_tree: MakeTree, tm
     assert (tree.out_dir / ".lock-0").exists()
     (tree.out_dir / ".infer-result.json.99.tmp").touch()  # as a process leaves it that is killed while it writes
     run_start(tree.env_file).require_success()
-    assert {path.name for path in tree.out_dir.iterdir()} == {"monitor.txt", "infer-result.json", "infer-summary.json"}
+    assert {path.name for path in tree.out_dir.iterdir()} == {
+        "monitor.txt", "infer-result.json", "infer-summary.json", "report.html",
+    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -144,7 +147,9 @@ def test_a_stop_in_the_middle_of_the_imports(ymir_tree: MakeTree, tmp_path: Path
     folder.mkdir()
     (folder / f"{library}.py").write_text(STOPS_ITSELF.format(number=number, folder=str(folder), name=library))
     outcome = run_start(ymir_tree("infer").env_file, environment={"PYTHONPATH": str(folder)})
-    outcome.require_failure(160004, f"stopped by {number} before ymir_infer.py began; start the task again")
+    outcome.require_failure(
+        160004, f"stopped by {number} before ymir_infer.py began; no image is kept of it yet; start the task again"
+    )
 
 
 def handles_stops(pid: int) -> bool:
@@ -196,4 +201,6 @@ def test_a_stop_before_python_has_started_is_held_back_by_start_sh(ymir_tree: Ma
     running = Running(start, tree.root)
     running.wait_for_text("starting")
     running.process.send_signal(signal.SIGTERM)
-    running.finish().require_failure(160004, "stopped by SIGTERM before ymir_infer.py began; start the task again")
+    running.finish().require_failure(
+        160004, "stopped by SIGTERM before ymir_infer.py began; no image is kept of it yet; start the task again"
+    )

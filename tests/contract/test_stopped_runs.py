@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import sys
+import time
 
 import pytest
 
 from tests.conftest import MakeTree, Trained, Tree
 from tests.platform_reader import PackedModel, read_training_result
-from tests.running import Running, descendants, run_steps, start_script, start_warm
+from tests.running import PROJECT_DIR, Running, descendants, run_steps, start_script, start_warm
+from tests.terminal import Terminal
 from ymir_detectron2.launch import STOP_GRACE_S
 
 ENDLESS = {"max_iter": 100_000, "eval_period": 3}
@@ -53,6 +57,45 @@ def test_sigint_before_the_first_stage_still_leaves_a_model(ymir_tree: MakeTree)
     outcome.require_failure(160004, "stopped")
     assert len(packed(tree).stages) == 1
     assert descendants(running.process.pid) == []
+    (checkpoint,) = (tree.out_dir / ".unfinished" / "training").glob("step_*.pth")
+    step = int(checkpoint.stem.partition("_")[2])
+    assert f"; 1 stage and the checkpoint of step {step} are kept; " in outcome.last_line
+    assert "<h1>Training</h1>" in (tree.out_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_second_sigint_ends_a_training_at_once_and_leaves_nothing_half_written(ymir_tree: MakeTree):
+    """The first one is sent before there is anything to keep, the second before torch is imported."""
+    tree = ymir_tree(config=WITHOUT_STAGE)
+    running = start_script("start.py", tree.env_file)
+    running.wait_for_text("training set:")
+    running.process.send_signal(signal.SIGINT)
+    running.wait_for_text("a second Ctrl-C ends the task at once")
+    running.process.send_signal(signal.SIGINT)
+    outcome = running.finish()
+    outcome.require_failure(160004, "stopped by SIGINT while ymir_train.py", "nothing is kept of it yet; start the")
+    assert descendants(running.process.pid) == []
+    assert not (tree.out_dir / "models" / "result.yaml").exists()
+
+
+def test_a_training_at_a_terminal_has_a_bar_below_an_unbroken_log(ymir_tree: MakeTree):
+    """And Ctrl-C, which the terminal sends, reaches it."""
+    tree = ymir_tree(config={"max_iter": 3000, "eval_period": 20})
+    terminal = Terminal(
+        [sys.executable, str(PROJECT_DIR / "start.py"), "--env", str(tree.env_file)], {"OMP_NUM_THREADS": "1"}
+    )
+    deadline_s = time.monotonic() + 120
+    while "stage of step 20" not in terminal.received:
+        assert time.monotonic() < deadline_s, terminal.received
+        time.sleep(0.05)
+    terminal.press("\x03")
+    lines = terminal.finish()
+    assert terminal.process.returncode == 1
+    (interrupted,) = (number for number, line in enumerate(lines) if line.endswith("^C"))
+    for line in lines[:interrupted] + lines[interrupted + 1 :]:
+        assert "|" not in line, "a bar in a line of the log"
+        assert line.count("[20") <= 1, "two lines of the log in one"
+    assert re.search(r"\d %, step \d+/3000, .* left \|", terminal.received)
+    assert re.search(r"\d %, evaluation of step 20: \d+ % of the images, .* left \|", terminal.received)
 
 
 def test_a_child_killed_for_memory_keeps_the_finished_stages(ymir_tree: MakeTree):

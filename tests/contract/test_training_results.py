@@ -28,11 +28,18 @@ def test_training_ends_well_and_every_state_on_the_way_is_readable(trained: Trai
 
 
 def test_the_first_log_line_says_what_runs_where_and_the_last_what_came_out(trained: Trained):
-    first, *_, last = trained.outcome.lines
+    first, *lines = trained.outcome.lines
     for word in ("ymir-detectron2", "Python", "torch", "CUDA", "CPU", "engine torch"):
         assert word in first
-    assert "trained 6 steps" in last
-    assert "best stage iter_000000" in last
+    end = next(number for number, line in enumerate(lines) if "trained 6 steps" in line)
+    last = [line.partition("] ")[2].partition(": ")[2] or line for line in lines[end + 1 :]]
+    assert last[0].startswith("classes of the best stage iter_")
+    assert [line.split()[0] for line in last[1:5]] == ["class", *CLASS_NAMES]
+    (model,) = (line for line in last if line.startswith("best stage: "))
+    assert Path(model.partition(": ")[2]).is_file()
+    assert f"page of the results, for a browser: {trained.tree.out_dir / 'report.html'}" in last
+    assert last[-1] == f"curves: tensorboard --logdir {trained.tree.out_dir / 'tensorboard'}"
+    assert "best stage iter_000000" in lines[end]
 
 
 @pytest.mark.parametrize("release", RELEASES_WITH_STAGES)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import MakeTree, Trained, draw_image
 from tests.running import Outcome, run_start
+from tests.shown_sizes import require_image_size
+from ymir_detectron2.engines.registry import load_engine
 from ymir_detectron2.engines.zoo import detectron2_is_there
 
 pytestmark = [
@@ -77,6 +79,24 @@ def test_both_augment_alike(ymir_tree: MakeTree, trained: Trained):
         assert len(boxes) == len(theirs[key])
         assert [box[4] for box in boxes] == pytest.approx([box[4] for box in theirs[key]], abs=0.001)
         assert agree(boxes[0], theirs[key][0])
+
+
+@pytest.mark.parametrize(("config", "engine"), [
+    ({}, "engine detectron2 (detectron2 is installed)"),
+    ({"class_weights": "auto"}, "engine torch (detectron2 does not implement class_weights)"),
+    ({"augment": "mosaic", "accumulate": 2}, "engine torch (detectron2 does not implement accumulate, augment)"),
+])  # fmt: skip
+def test_a_key_of_the_form_that_detectron2_lacks_needs_no_other_key(ymir_tree: MakeTree, config: dict, engine: str):
+    tree = ymir_tree(config={"engine": "auto", "config_file": "missing.yaml", **config})
+    outcome = run_start(tree.env_file)
+    outcome.require_failure(300001, "config_file: missing.yaml does not exist")
+    assert engine in outcome.output
+
+
+@pytest.mark.filterwarnings("ignore")  # detectron2 calls things that torch deprecates
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_both_show_images_at_the_size_of_the_form(tmp_path: Path, engine_name: str):
+    require_image_size(load_engine(engine_name), tmp_path)
 
 
 def scores_of(outcome: Outcome) -> dict[str, float]:

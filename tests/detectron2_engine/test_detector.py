@@ -65,6 +65,25 @@ def test_other_networks_return_scores_only():
     assert (found.boxes_xyxy[:, 2] <= 96).all()
 
 
+CASCADE = {"MODEL.ROI_HEADS.NAME": "CascadeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("retinanet", {}), ("faster_rcnn_R_50_C4_1x", {}), ("faster_rcnn_R_50_FPN_1x", CASCADE)]
+)
+def test_the_threshold_may_change_between_two_calls(name: str, values: dict[str, Any]):
+    """As if the detector had been built with it."""
+    key = "MODEL.RETINANET.SCORE_THRESH_TEST" if name == "retinanet" else "MODEL.ROI_HEADS.SCORE_THRESH_TEST"
+    ours = detector(name, values)
+    assert ours.score_threshold == ours._cfg[key]
+    threshold = float(np.median(np.concatenate([found.scores for found in ours.detect(images())])))
+    ours.score_threshold = threshold
+    expected = detector(name, {**values, key: threshold}).detect(images())
+    assert sum(map(len, expected)) > 0
+    for found, one in zip(ours.detect(images()), expected):
+        np.testing.assert_array_equal(found.scores, one.scores)
+
+
 def test_detection_leaves_the_mode_of_the_network_as_it_was():
     ours = detector("retinanet")
     ours._model.train()

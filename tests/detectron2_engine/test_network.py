@@ -14,7 +14,7 @@ import torch
 
 from tests.running import TINY_CONFIG
 from tests.used_memory import used_memory
-from ymir_detectron2.config.settings import InferSettings
+from ymir_detectron2.config.prediction_settings import InferSettings
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.engines.base import DetectorOptions
 from ymir_detectron2.engines.devices import read_facts

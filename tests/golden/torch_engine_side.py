@@ -33,8 +33,8 @@ from tests.golden.retinanet_cases import (
     trainable,
     update_norms,
 )
+from ymir_detectron2.config.prediction_settings import InferSettings
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
-from ymir_detectron2.config.settings import InferSettings
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.dataset.coco_json import CocoDataset
 from ymir_detectron2.detections import Detections, Detector

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.error_lines import error_line
 from tests.platform_reader import (
     read_infer_result,
     read_manifest,
@@ -145,7 +146,7 @@ def test_failing_task_leaves_code_and_sentence(make_folder):
     folder = make_folder("infer", config={"conf_threshold": "high"})
     run = folder.run()
     assert run.returncode == 1
-    assert run.stdout.splitlines()[-1].startswith("ERROR 300001: config.yaml: conf_threshold")
+    assert error_line(run.stdout).startswith("ERROR 300001: config.yaml: conf_threshold")
     assert folder.monitor().state_code == 300001
 
 
@@ -156,7 +157,7 @@ def test_docker_stop_in_the_middle_packs_the_partial_model(make_folder):
     # the default of ten seconds may be too short where other programs share the machine
     docker("stop", "-t", "300", folder.name)
     assert process.wait(timeout=300) == 1
-    assert folder.log()[-1].startswith("ERROR 160004: stopped")
+    assert error_line("\n".join(folder.log())).startswith("ERROR 160004: stopped")
     assert len(read_training_result(folder.out_dir / "models", "2.5.0").stages) == 1
 
 
@@ -235,5 +236,5 @@ def test_a_checkout_at_code_runs_if_its_version_fits(make_folder, tmp_path, vers
     module.write_text(module.read_text().replace(f'"{__version__}"', f'"{version}"'))
     run = docker(*folder.command("-v", f"{code}:/code:ro")[1:])
     assert run.returncode == 1
-    assert run.stdout.splitlines()[-1].startswith(last_line)
+    assert error_line(run.stdout).startswith(last_line)
     assert ("running the checkout /code" in run.stdout) == (version == __version__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ymir_detectron2.config.settings import DeviceSettings, effects_of
+from ymir_detectron2.config.common_settings import CommonSettings
+from ymir_detectron2.config.setting import effects_of
 from ymir_detectron2.engines.arithmetic import Arithmetic, DeviceFacts, agree, decide, name_of
 
 FP16, BF16 = torch.float16, torch.bfloat16
@@ -66,7 +67,7 @@ def test_bf16_on_the_cpu_is_for_retinanet():
 
 
 def test_every_choice_of_the_form_is_decided():
-    (field,) = (one for one in DeviceSettings.__dataclass_fields__.values() if one.name == "precision")
+    (field,) = (one for one in CommonSettings.__dataclass_fields__.values() if one.name == "precision")
     assert effects_of(field).choices == PRECISIONS
 
 

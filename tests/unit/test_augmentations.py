@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_training import config, draw_set
-from ymir_detectron2.config.settings import AUGMENTATIONS
+from ymir_detectron2.config.train_settings import AUGMENTATIONS
 from ymir_detectron2.training.augmentations import (
     LabelledImage,
     crop,

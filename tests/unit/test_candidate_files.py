@@ -28,6 +28,10 @@ def test_all_images_of_a_folder(folder: Path):
     assert names(folder / "images", folder) == ["images/a.png", "images/b/c.JPG"]
 
 
+def test_a_single_image(folder: Path):
+    assert names(folder / "images" / "a.png", folder) == ["images/a.png"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_list_of_paths(folder: Path, encoding: str):
     text = "images/a.png\tignored\r\n\r\nimages\\b\\c.JPG\r\n"
@@ -45,7 +49,7 @@ def test_what_holds_no_images_is_named(folder: Path):
     for path in (folder / "empty", write_text(folder / "list.txt", "\n")):
         with pytest.raises(DatasetError, match="lists no images; give a folder of images"):
             find_candidates(path)
-    with pytest.raises(ConfigError, match=r"gone\.txt: cannot be read .*; give train, val, a folder or a file"):
+    with pytest.raises(ConfigError, match=r"gone\.txt: cannot be read .*; give a folder of images, an image, a list"):
         find_candidates(folder / "gone.txt")
 
 

@@ -23,7 +23,8 @@ from chaos.tasks import Reference
 from tests.running import PROJECT_DIR
 
 MONITOR = "t0\t1700000000.5\t{}\t2{}\n"
-REASON = "ERROR 160004: /out: the disk is full; free some space"
+CHINESE = "错误 160004：容器错误；请查看日志。"
+REASON = f"ERROR 160004: /out: the disk is full; free some space\n{CHINESE}"
 RESULT = """
 best_stage_name: s2
 mAP: 0.5
@@ -75,11 +76,15 @@ CODE = "\t160004\t/out: the disk is full; free some space"
         (say(MONITOR.format(0.5, CODE), REASON, 1), None),
         (say(MONITOR.format(0.5, ""), "done", 0), "it succeeded, and monitor.txt says"),
         (say(MONITOR.format(1.0, CODE), "done", 0), "it succeeded, and monitor.txt says"),
-        (say(MONITOR.format(1.0, ""), REASON, 0), "it succeeded, and the last line is"),
-        (say(MONITOR.format(0.5, CODE), "Killed", 1), "it failed, and the last line is 'Killed'"),
+        (say(MONITOR.format(1.0, ""), REASON, 0), "it succeeded, and the log ends with"),
+        (say(MONITOR.format(1.0, ""), REASON.partition("\n")[0], 0), "it succeeded, and the log ends with"),
+        (say(MONITOR.format(0.5, CODE), "Killed", 1), "the end of the log is wrong: expected an English and a"),
+        (say(MONITOR.format(0.5, CODE), REASON.partition("\n")[0], 1), "wrong: expected an English and a Chinese"),
+        (say(MONITOR.format(0.5, CODE), f"{REASON}\n{CHINESE}", 1), "wrong: expected an English and a Chinese"),
+        (say(MONITOR.format(0.5, CODE), REASON.replace("误 16", "误 30"), 1), "the end of the log is wrong: two codes"),
         (say(MONITOR.format(0.5, ""), REASON, 1), "it failed, and monitor.txt says"),
         (say(MONITOR.format(0.5, CODE), REASON.replace("full", "slow"), 1), "and monitor.txt says"),
-        (say(MONITOR.format(0.5, CODE), f"{REASON}\n{REASON}", 1), "the last line is there 2 times"),
+        (say(MONITOR.format(0.5, CODE), f"{REASON}\n{REASON}", 1), "the end of the log is wrong: there 2 times"),
         (say("", "done", 0), "monitor.txt must never be seen empty"),
         (say(MONITOR.format(1.0, ""), "a bug; please report it\ndone", 0), "the log asks to report a bug"),
         ("sys.exit(3)", "start.py ended with 3"),
@@ -160,6 +165,21 @@ def test_results_that_are_incomplete_or_left_over(
     change(tmp_path / "out")
     assert [in_the_end in found for found in check_outcome(tmp_path / "out", reference)] == [True]
     assert [before in found for found in check_results(tmp_path / "out", reference)] == [True] * bool(before)
+
+
+@pytest.mark.parametrize("name", ["training-history.json", "models/attachments/evaluation/evaluation.json"])
+@pytest.mark.parametrize("content", [None, b"of another stage"])
+def test_what_pages_are_made_of_is_the_same_unless_a_fault_may_cost_it(
+    tmp_path: Path, reference: Reference, name: str, content: bytes | None
+):
+    fill(tmp_path / "out")
+    for folder, written in ((reference.folder / "out", b"whole"), (tmp_path / "out", content)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if written is not None:
+            (folder / name).write_bytes(written)
+    finding = f"{name} {'is missing' if content is None else 'differs'}"
+    assert list(check_outcome(tmp_path / "out", reference)) == [finding]
+    assert list(check_outcome(tmp_path / "out", reference, excuses_extras=True)) == []
 
 
 # --- the disk -------------------------------------------------------------------------------------

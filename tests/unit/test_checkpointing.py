@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from tests.tiny_training import config, job_of
-from ymir_detectron2.config.settings import TrainSettings, effects_of
+from ymir_detectron2.config.setting import effects_of
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.errors import ConfigError
 from ymir_detectron2.retinanet.checkpoint import write_content
 from ymir_detectron2.training.checkpointing import (

@@ -1,4 +1,4 @@
-"""What a chosen model brings to a training, what `image_size` scales, and the line that says what came from where."""
+"""What a chosen model brings to a training, and the line that says what came from where."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.tiny_training import PROJECT_DIR, R50_CONFIG, job_of
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.training.config_sources import log_sources, scaled_sizes, with_model_keys
+from ymir_detectron2.training.config_sources import log_sources, with_model_keys
 from ymir_detectron2.training.job import TrainJob
 
 # as detectron2's own trainer saves it, with an optimizer of another project
@@ -91,21 +91,6 @@ def test_a_config_file_that_somebody_chose_and_that_differs_is_warned_of(
     assert warning.startswith(f"{own} differs from the chosen model in INPUT.MIN_SIZE_TRAIN, INPUT.MAX_SIZE_TRAIN,")
     assert "more: the model's values are used" in warning
     assert "NUM_CLASSES" not in warning
-
-
-@pytest.mark.parametrize(
-    ("sizes", "image_size", "expected"),
-    [
-        pytest.param(((640, 672, 800), 1333, 800, 1333), 400, ((320, 336, 400), 666, 400, 666), id="half"),
-        pytest.param(((240,), 480, 240, 480), 240, ((240,), 480, 240, 480), id="as before"),
-        pytest.param(((200, 300), 600, 0, 600), 150, ((100, 150), 300, 150, 300), id="inference at the own size"),
-        pytest.param(((0,), 1333, 0, 1333), 512, ((512,), 1333, 512, 1333), id="everything at the own size"),
-    ],
-)
-def test_image_size_scales_all_sizes_alike(sizes: tuple, image_size: int, expected: tuple):
-    keys = ("INPUT.MIN_SIZE_TRAIN", "INPUT.MAX_SIZE_TRAIN", "INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST")
-    cfg = RetinaNetConfig.default().merged(dict(zip(keys, sizes)), "test")
-    assert cfg.merged(scaled_sizes(cfg, image_size), "test") == cfg.merged(dict(zip(keys, expected)), "test")
 
 
 def test_one_line_says_what_came_from_where(tmp_path: Path, caplog: pytest.LogCaptureFixture):

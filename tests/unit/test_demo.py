@@ -1,17 +1,19 @@
-"""The demo's own logic: folder, failures, table, and the detections it reads. `make demo` is the whole run."""
+"""The demo's own logic: folder, failures, table and pages. `make demo` is the whole run."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.annotated_sets import grey_image
-from ymir_detectron2.contract.infer_result import ResultBox
+from tests.running import PROJECT_DIR
+from tests.terminal import Terminal
 from ymir_detectron2.errors import ExecutorError
-from ymir_detectron2.sources.labelled_image import AnnotatedImage
 from ymir_detectron2.tools import demo
 
 
@@ -35,19 +37,23 @@ def test_task_that_fails_ends_the_demo_with_one_sentence(
         assert output.err.splitlines()[-1].startswith("demo: 1/3  train: start.py ended with status 1")
 
 
-@pytest.mark.parametrize("list_key", ["boxes", "annotations"])
-def test_detections_are_read_in_the_order_of_the_images(tmp_path: Path, list_key: str) -> None:
-    images = [AnnotatedImage(grey_image(tmp_path / f"{shade}.png", shade)) for shade in (1, 2)]
-    box = {"class_name": "disc", "score": 0.5, "box": {"x": 1, "y": 2, "w": 3, "h": 4}}
-    names = ["1.png", "2.png"]
-    (tmp_path / "r.json").write_text(json.dumps({"detection": {names[1]: {list_key: [box]}, names[0]: {list_key: []}}}))
-    assert demo.load_detections(tmp_path / "r.json", images) == [[], [ResultBox(1, 2, 3, 4, "disc", 0.5)]]
+def test_a_task_without_a_page_is_an_error(tmp_path: Path) -> None:
+    for folder in ("train", "mining-infer"):
+        (tmp_path / folder / "out").mkdir(parents=True)
+        (tmp_path / folder / "out" / "report.html").touch()
+    with pytest.raises(ExecutorError, match=r"infer/out/report\.html: was not written"):
+        demo.find_pages(tmp_path)
 
 
-def test_image_without_entry_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text('{"detection": {}}')
-    with pytest.raises(ExecutorError, match="boxes of every image"):
-        demo.load_detections(tmp_path / "r.json", [AnnotatedImage(grey_image(tmp_path / "a.png", 1))])
+def test_the_index_links_to_the_page_of_each_task_by_a_relative_path(tmp_path: Path) -> None:
+    demo.write_index(tmp_path / "index.html", [("AP50 <b>", "0.679")])
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert re.findall('<a href="([^"]*)">([^<]*)</a>', text) == [
+        ("train/out/report.html", "Training"),
+        ("mining-infer/out/report.html", "Mining and inference"),
+        ("infer/out/report.html", "Inference of the validation images"),
+    ]
+    assert '<td>AP50 &lt;b&gt;</td><td class="figure">0.679</td>' in text
 
 
 SUMMARIES: dict[str, dict[str, Any]] = {
@@ -76,3 +82,37 @@ def test_rows_are_what_the_tasks_measured(tmp_path: Path) -> None:
 
 def test_table_lines_up() -> None:
     assert demo.format_table([("AP50", "0.5"), ("wall time", "12.5 s")]) == "AP50          0.5\nwall time  12.5 s"
+
+
+SAVING_START = """
+import time
+from ymir_detectron2.stop_signal import StopSignal
+stop = StopSignal().install()
+print("ready", flush=True)
+while not stop.requested(): time.sleep(0.02)
+time.sleep(1)
+print("saved")
+raise SystemExit(1)
+"""
+DEMO = """
+import sys
+from pathlib import Path
+from ymir_detectron2.tools import demo
+demo.START = Path(sys.argv[1])
+sys.exit(demo.main(["--out", sys.argv[2]]))
+"""
+
+
+def test_ctrl_c_lets_the_running_task_save_its_work(tmp_path: Path) -> None:
+    (tmp_path / "start.py").write_text(SAVING_START)
+    command = [sys.executable, "-c", DEMO, str(tmp_path / "start.py"), str(tmp_path / "demo")]
+    terminal = Terminal(command, {"PYTHONPATH": str(PROJECT_DIR)})
+    deadline_s = time.monotonic() + 120
+    while "ready" not in terminal.received:
+        assert time.monotonic() < deadline_s, terminal.received
+        time.sleep(0.05)
+    terminal.press("\x03")
+    *_, saved, sentence, _ = terminal.finish()
+    assert saved == "^Csaved"
+    assert sentence.startswith("demo: 1/3  train: start.py ended with status 1")
+    assert terminal.process.returncode == 1

@@ -42,7 +42,7 @@ from types import SimpleNamespace
 from typing import Any
 import numpy as np
 import torch
-from ymir_detectron2.config.settings import InferSettings
+from ymir_detectron2.config.prediction_settings import InferSettings
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.engines.base import DetectorOptions
 from ymir_detectron2.engines.devices import read_facts

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,16 @@ from tests.tiny_training import (
     trainer_of,
     validation_loss,
 )
+from tests.unit.test_evaluate import PerfectDetector, job_over
 from ymir_detectron2 import distributed
 from ymir_detectron2.errors import ConfigError, StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
 from ymir_detectron2.retinanet.checkpoint import read_content
+from ymir_detectron2.training.evaluate import evaluate_detector
+from ymir_detectron2.training.job import StageWeights
 from ymir_detectron2.training.nan_recovery import NanRecovery
 from ymir_detectron2.training.training_state import TrainingState
+from ymir_detectron2.training.validation_loss import ValidationLoss, retinanet_loss_sums
 
 TIMEOUT_S = 600
 """For what takes some 10 s on an idle machine: only processes that wait for each other for ever reach it."""
@@ -61,9 +67,16 @@ def validation_losses(folder: Path, num_images: int) -> dict[str, float]:
 def a_stopped_run(folder: Path, step: int) -> dict[str, Any]:
     """One evaluation of the weights of the step before and one of their EMA; then process 1 only is asked to stop.
 
-    With batch normalisation, whose statistics are those of a process, and images of several sizes.
+    With batch normalisation, whose statistics are those of a process, and images of several sizes. Process 0 takes its
+    time to save what was not evaluated.
     """
     evaluated: list[dict[str, torch.Tensor]] = []
+    saved_s: list[float] = []
+
+    def save_slowly(stage: StageWeights) -> None:
+        if stage.evaluation is None:
+            time.sleep(1)
+            saved_s.append(time.monotonic())
 
     def keep(model: torch.nn.Module) -> Evaluation:
         evaluated.append({name: value.clone() for name, value in model.state_dict().items()})
@@ -73,12 +86,30 @@ def a_stopped_run(folder: Path, step: int) -> dict[str, Any]:
         MODEL__RESNETS__NORM="BN", SOLVER__MAX_ITER=2 * step, TEST__EVAL_PERIOD=step - 1, SOLVER__CHECKPOINT_PERIOD=0
     )
     with pytest.raises(StoppedError) as stop:
-        run_training(folder, draw_set(folder), cfg, evaluate=keep, ema=0.5, stop_after=step * distributed.rank())
+        run_training(
+            folder, draw_set(folder), cfg, evaluate=keep, ema=0.5, stop_after=step * distributed.rank(),
+            plot=save_slowly,
+        )  # fmt: skip
     return {
         "evaluated": evaluated,
+        "saved_s": saved_s,
+        "ended_s": time.monotonic(),
         "message": str(stop.value),
         "checkpoints": sorted(path.name for path in folder.glob("resume/*")),
     }
+
+
+def stopped_evaluations(folder: Path) -> list[str]:
+    """Both parts of an evaluation, of which process 1 only is asked to stop."""
+    data, messages = draw_set(folder), []
+    job = dataclasses.replace(job_over(folder, data), stop_requested=lambda: distributed.rank() == 1)
+    loss_sums = retinanet_loss_sums(build(config()), torch.device("cpu"), None)
+    losses = ValidationLoss(build(config()), config(), data, loss_sums, job.stop_requested)
+    for evaluate in (lambda: evaluate_detector(PerfectDetector(data), data, job), losses.measure):
+        with pytest.raises(StoppedError) as stop:
+            evaluate()
+        messages.append(str(stop.value))
+    return messages
 
 
 def warnings_of_a_recovery(problem: str) -> list[str]:
@@ -95,7 +126,7 @@ def warnings_of_a_recovery(problem: str) -> list[str]:
 
 def everything(folder: Path) -> dict[str, Any]:
     """What one of the two processes returns: starting them is what takes time."""
-    for name in ("step", "micro_batches", "losses", "stopped"):
+    for name in ("step", "micro_batches", "losses", "stopped", "evaluation"):
         (folder / name).mkdir(parents=True)
     return {
         "gathered": distributed.all_gather_object(distributed.rank() * 10),
@@ -107,6 +138,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "micro_batches": after_a_step(folder / "micro_batches", 2),
         "losses": validation_losses(folder / "losses", 3),
         "warnings": warnings_of_a_recovery("NaN" * distributed.rank()),
+        "stopped_evaluations": stopped_evaluations(folder / "evaluation"),
         **a_stopped_run(folder / "stopped", 3),
     }
 
@@ -197,6 +229,18 @@ def test_a_stop_that_reaches_one_process_ends_all_behind_the_same_step(both: lis
     """Else one of them stops in the middle of the next step, from whose state no exact resumption is possible."""
     assert [process["message"] for process in both] == ["stopped on request after step 3 of 6"] * 2
     assert both[0]["checkpoints"] == ["step_0000002.pth", "step_0000003.pth"]
+
+
+def test_no_process_ends_before_the_work_is_saved(both: list[dict[str, Any]]):
+    """Else torch's launcher would kill the one that saves, half a minute after the other has ended."""
+    (saved_s,) = both[0]["saved_s"]
+    assert both[1]["saved_s"] == []
+    assert both[1]["ended_s"] > saved_s
+
+
+def test_a_stop_that_reaches_one_process_ends_an_evaluation_of_all(both: list[dict[str, Any]]):
+    """Else the others wait for its share."""
+    assert [process["stopped_evaluations"] for process in both] == [["stopped on request during an evaluation"] * 2] * 2
 
 
 def test_a_problem_of_one_process_is_logged_once(both: list[dict[str, Any]]):

@@ -15,8 +15,10 @@ from typing import Mapping, Sequence
 
 import pytest
 
+from tests.error_lines import error_line
 from tests.platform_reader import MonitorLine, read_monitor
 from tests.running import PROJECT_DIR, descendants, wait_for_end
+from ymir_detectron2.launch import PATIENT_STOP
 from ymir_detectron2.supervision import ReportPipe
 
 SCRIPT = """
@@ -95,7 +97,7 @@ def finish(process: subprocess.Popen[str], folder: Path) -> Run:
         pytest.param("os.kill(os.getpid(), signal.SIGKILL)", 300103,
                      "process 2 of 2 of ymir_mining.py was killed by the system (SIGKILL), most likely because main"
                      " memory ran out; lower batch_size or num_workers, or give the container more memory;"
-                     " start the task again on the same /out: finished images are kept", id="killed"),
+                     " no image is kept of it yet; start the task again", id="killed"),
         pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", 160004,
                      "process 2 of 2 of ymir_mining.py crashed (SIGSEGV); the lines above say where;"
                      " please report them", id="crashed"),
@@ -113,9 +115,9 @@ def test_the_first_process_that_died_is_reported(tmp_path: Path, death: str, cod
     # without what memory this machine has
     assert (run.monitor.state_code, re.sub(r" \(\d+\.\d\d GB, [^)]+\)", "", message)) == (code, sentence), run.output
     assert run.monitor.percent == 0.4
-    lines = run.output.splitlines()
-    assert [line for line in lines if line.startswith("ERROR ")] == lines[-1:] == [f"ERROR {code}: {message}"]
-    assert "another process has reported 160004: stopped by SIGTERM" in lines
+    assert error_line(run.output) == f"ERROR {code}: {message}"
+    assert run.output.count("ERROR ") == 1
+    assert "another process has reported 160004: stopped by SIGTERM" in run.output.splitlines()
     assert "Traceback" not in run.output
 
 
@@ -137,6 +139,7 @@ def test_with_a_supervisor_the_last_line_is_left_to_it(tmp_path: Path):
         (report,) = pipe.read()
     assert (report.code, report.message) == (300103, run.monitor.state_message)
     assert "ERROR 300103" not in run.output
+    assert "错误" not in run.output
 
 
 def test_a_reason_reaches_the_log_without_a_disk(tmp_path: Path):
@@ -144,7 +147,7 @@ def test_a_reason_reaches_the_log_without_a_disk(tmp_path: Path):
     process = start(tmp_path, f"{no_disk}\nsys.exit(report_failure(monitor, DatasetError('line 3: no box')))")
     output = process.communicate(timeout=90)[0]
     assert process.returncode == 1
-    assert output.splitlines()[-1] == "ERROR 300002: line 3: no box"
+    assert error_line(output) == "ERROR 300002: line 3: no box"
 
 
 def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path):
@@ -169,7 +172,7 @@ def test_machines_that_cannot_meet(tmp_path: Path):
         run = finish(start(tmp_path, "", launcher=launcher), tmp_path)
     assert run.status == 1
     finding = f"ERROR 160004: machine 0 of 2 could not meet the others at {place[0]}:{place[1]} ("
-    assert run.output.splitlines()[-1].startswith(finding)
+    assert error_line(run.output).startswith(finding)
     assert run.monitor.state_message.endswith("whether every machine was started")
 
 
@@ -179,18 +182,52 @@ def test_processes_that_succeed(tmp_path: Path):
     assert run.monitor.state_code == 0
 
 
-def test_a_killed_training_keeps_its_stages(tmp_path: Path):
-    run = finish(start(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", "ymir_train.py"), tmp_path)
-    assert run.monitor.state_message.endswith("start the task again on the same output folder to go on")
+def test_a_killed_training_says_what_is_kept(tmp_path: Path):
+    process = start(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", "ymir_train.py")
+    checkpoint = tmp_path / "out" / ".unfinished" / "training" / "step_0000120.pth"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    run = finish(process, tmp_path)
+    assert run.monitor.state_message.endswith(
+        "the checkpoint of step 120 is kept; start the task again on the same output folder to go on after that step"
+    )
+
+
+SAVES_FOR_LONG = """
+Path(arguments.env).with_name("ready").touch()
+while not stop.requested():
+    time.sleep(0.05)
+time.sleep({seconds})
+Path(arguments.env).with_name("saved").touch()"""
+
+
+@pytest.mark.parametrize("seconds", [0, pytest.param(33, marks=pytest.mark.slow)])
+def test_a_patient_stop_waits_for_as_long_as_saving_takes(tmp_path: Path, seconds: int):
+    """torch's own launcher kills the processes 30 s after it was asked to stop."""
+    process = start(tmp_path, SAVES_FOR_LONG.format(seconds=seconds))
+    # as in a training, the other one does not end before all is saved
+    script = tmp_path / "ymir_mining.py"
+    waits = "while not arguments.env.with_name('saved').exists(): time.sleep(0.05)\nif stop.requested():"
+    script.write_text(script.read_text().replace("if stop.requested():", waits))
+    wait_for_file(tmp_path / "out" / "monitor.txt")
+    wait_for_file(tmp_path / "in" / "ready")
+    process.send_signal(PATIENT_STOP)
+    run = finish(process, tmp_path)
+    assert (run.status, run.monitor.state_code, run.monitor.state_message) == (1, 160004, "stopped by SIGTERM")
+    assert (tmp_path / "in" / "saved").exists()
+
+
+def wait_for_file(path: Path) -> None:
+    deadline_s = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 def test_a_stop_is_passed_on(tmp_path: Path):
     process = start(tmp_path, "\nwhile not stop.requested():\n    time.sleep(0.05)")
     assert process.stdout is not None
-    deadline_s = time.monotonic() + 60
-    while not (tmp_path / "out" / "monitor.txt").exists():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
+    wait_for_file(tmp_path / "out" / "monitor.txt")
     children = descendants(process.pid)
     process.send_signal(signal.SIGTERM)
     run = finish(process, tmp_path)

@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from ymir_detectron2.config.settings import TrainSettings, effects_of
+from ymir_detectron2.config.setting import effects_of
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.evaluation.metrics import Metrics
 from ymir_detectron2.training.early_stopping import EarlyStopping, metric_value
 

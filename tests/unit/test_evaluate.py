@@ -86,7 +86,7 @@ def test_a_stop_request_ends_an_evaluation(tmp_path: Path):
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> MetricLogger:
-    return MetricLogger(10, tmp_path, lambda fraction: None)
+    return MetricLogger(10, tmp_path)
 
 
 def raw_2_and_ema_1() -> tuple[nn.Module, ModelEma]:

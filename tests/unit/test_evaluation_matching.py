@@ -1,4 +1,4 @@
-"""Detections matched to ground truth, counts and confusion matrices, on sets small enough to work out by hand."""
+"""Detections matched to ground truth, counts and best thresholds, on sets small enough to work out by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ymir_detectron2.evaluation.matching import (
     Counts,
     OperatingPoint,
     best_f1,
-    confusion_matrix,
+    best_f1_by_class,
     counts_by_class,
     match_image,
     match_set,
@@ -36,12 +36,7 @@ from ymir_detectron2.evaluation.matching import (
     ],
 )
 def test_each_detection_gets_one_object_of_its_class_or_none(gt, pred, gt_index: list[int]):
-    assert match_image(evaluated_image(gt, pred))[0].tolist() == gt_index
-
-
-def test_ranks_count_within_a_class():
-    pred = [(0, 0.5, BOX), (1, 0.6, BOX), (0, 0.9, FAR), (0, 0.5, FAR)]
-    assert match_image(evaluated_image([], pred))[1].tolist() == [1, 0, 0, 2]
+    assert match_image(evaluated_image(gt, pred)).tolist() == gt_index
 
 
 def test_a_score_threshold_changes_no_match_above_it():
@@ -51,10 +46,10 @@ def test_a_score_threshold_changes_no_match_above_it():
     gt = [(int(c), tuple(box)) for c, box in zip(random.integers(0, 2, 20), boxes[:20])]
     columns = zip(random.integers(0, 2, 40).tolist(), random.random(40).tolist(), boxes[20:].tolist())
     pred = [(class_id, score, tuple(box)) for class_id, score, box in columns]
-    everything = match_image(evaluated_image(gt, pred))[0]
+    everything = match_image(evaluated_image(gt, pred))
     kept = [row for row in range(40) if pred[row][1] > 0.5]
     assert 0 < len(kept) < 40
-    assert match_image(evaluated_image(gt, [pred[row] for row in kept]))[0].tolist() == everything[kept].tolist()
+    assert match_image(evaluated_image(gt, [pred[row] for row in kept])).tolist() == everything[kept].tolist()
 
 
 def test_counts_of_a_set():
@@ -112,39 +107,27 @@ def test_best_threshold(objects: int, pred, best):
     assert (None if point is None else (pytest.approx(point.score_threshold), point.counts)) == best
 
 
-NEAR = (0, 0, 10, 8)  # IoU 0.8 with BOX
+def test_the_best_threshold_of_each_class_alone():
+    """Class 0 is best above 0.5, class 1 with all it has; class 2 has no true positive, class 3 nothing at all."""
+    gt = [(0, BOX), (1, BOX), (2, BOX)]
+    pred = [(0, 0.9, BOX), (0, 0.1, FAR), (1, 0.2, BOX), (2, 0.8, FAR)]
+    matches = match_set([evaluated_image(gt, pred)], 4)
+    assert best_f1_by_class(matches) == {
+        0: OperatingPoint(0.5, Counts(1, 0, 0)), 1: OperatingPoint(0.1, Counts(1, 0, 0)),
+    }  # fmt: skip
+    assert best_f1_by_class(match_set([], 0)) == {}
+    assert best_f1_by_class(match_set([evaluated_image([], [(0, 0.9, BOX)])], 1)) == {}, "no ground truth"
 
 
-@pytest.mark.parametrize("num_classes", [0, 1, 3])
-def test_confusion_of_nothing(num_classes: int):
-    side = num_classes + 1
-    assert confusion_matrix([], num_classes).tolist() == np.zeros((side, side)).tolist()
-    assert confusion_matrix([evaluated_image([], [])], num_classes).sum() == 0
+def test_a_single_class_has_the_best_threshold_of_all_together():
+    random = np.random.default_rng(11)
+    pred = [(0, float(score), BOX if score > random.random() else FAR) for score in random.random(30)]
+    matches = match_set([evaluated_image([(0, BOX), (0, FAR), (0, HALF)], pred)], 1)
+    assert best_f1_by_class(matches) == {0: best_f1(matches)}
 
 
-@pytest.mark.parametrize(
-    ("gt", "pred", "cells"),
-    [
-        # cells: (class of the object, class of the detection) with 2 for none
-        pytest.param([(0, BOX)], [], [(0, 2)], id="fn"),
-        pytest.param([], [(1, 0.9, BOX)], [(2, 1)], id="fp"),
-        pytest.param([(0, BOX)], [(0, 0.9, BOX)], [(0, 0)], id="tp"),
-        pytest.param([(0, BOX)], [(1, 0.9, BOX)], [(0, 1)], id="another class"),
-        pytest.param([(0, BOX)], [(0, 0.2, BOX)], [(0, 2)], id="score not above the threshold"),
-        pytest.param([(0, BOX)], [(0, 0.9, HALF)], [(0, 2), (2, 0)], id="IoU not above the threshold"),
-        pytest.param([(0, BOX)], [(0, 0.9, NEAR), (1, 0.3, BOX)], [(0, 1), (2, 0)], id="the higher IoU counts"),
-        pytest.param([(0, BOX)], [(1, 0.6, BOX), (0, 0.7, BOX)], [(0, 0), (2, 1)], id="of equals the higher score"),
-        pytest.param([(0, BOX), (1, NEAR)], [(0, 0.9, BOX)], [(0, 0), (1, 2)], id="each box once"),
-        pytest.param([(0, BOX), (1, FAR)], [(1, 0.9, BOX), (0, 0.9, FAR)], [(0, 1), (1, 0)], id="one for the other"),
-    ],
-)
-def test_confusion_pairs_boxes_whatever_their_classes(gt, pred, cells):
-    expected = np.zeros((3, 3), dtype=int)
-    for cell in cells:
-        expected[cell] += 1
-    assert confusion_matrix([evaluated_image(gt, pred)], 2).tolist() == expected.tolist()
-
-
-def test_confusions_of_images_add_up():
-    twice = [evaluated_image([(0, BOX)], [(0, 0.9, BOX)]), evaluated_image([(0, BOX)], [(0, 0.9, BOX), (0, 0.9, FAR)])]
-    assert confusion_matrix(twice, 1).tolist() == [[2, 0], [1, 0]]
+def test_a_score_that_is_no_number_is_above_no_threshold():
+    matches = match_set([evaluated_image([(0, BOX)], [(0, float("nan"), FAR), (0, 0.5, BOX)])], 1)
+    assert best_f1(matches) == OperatingPoint(0.25, Counts(1, 0, 0))
+    assert best_f1_by_class(matches) == {0: OperatingPoint(0.25, Counts(1, 0, 0))}
+    assert best_f1(match_set([evaluated_image([(0, BOX)], [(0, float("nan"), BOX)])], 1)) is None

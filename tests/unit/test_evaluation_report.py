@@ -9,12 +9,16 @@ import pytest
 from PIL import Image
 
 from tests.evaluated_images import pixels_of
+from tests.evaluated_sets import random_evaluation
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.detections import Detections
+from ymir_detectron2.evaluation.confusion import confusion_matrix
 from ymir_detectron2.evaluation.loss_curve import LossCurve
 from ymir_detectron2.evaluation.metrics import evaluate
+from ymir_detectron2.evaluation.plots import plot_confusion
 from ymir_detectron2.evaluation.report import FILE_NAMES, plot_report
+from ymir_detectron2.evaluation.worst_images import plot_worst_images, worst_images
 
 
 def test_the_file_names_are_fixed():
@@ -42,3 +46,13 @@ def test_every_plot_is_made_whatever_the_validation_set_holds(tmp_path: Path, ki
     losses = {"loss_cls": LossCurve([1, 2], [1.0, 0.5])}
     plots = {name: pixels_of(png) for name, png in plot_report(evaluation, losses, {})}
     assert tuple(plots) == FILE_NAMES
+
+
+def test_confusion_and_worst_images_are_those_at_the_best_threshold(tmp_path: Path):
+    evaluation = random_evaluation(tmp_path, ("cat", "dog"), 12)
+    names, images, best = evaluation.class_names, evaluation.images, evaluation.metrics.best_threshold
+    assert best != 0.2
+    plots = dict(plot_report(evaluation, {}, {}))
+    assert plots["confusion_matrix.png"] == plot_confusion(confusion_matrix(images, 2, best), names, best)
+    worst = worst_images(images, evaluation.matches, best)
+    assert plots["worst_pictures.png"] == plot_worst_images(worst, images, names, best)

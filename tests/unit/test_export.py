@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from tests.platform_reader import read_training_result
 from tests.tiny_training import CLASSES, build, config, draw_set, job_of
-from ymir_detectron2.config.settings import TrainSettings, read_settings
+from ymir_detectron2.config.read_settings import read_settings
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.contract.training_result import Stage, TrainingResult
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
@@ -38,8 +40,9 @@ def trained(folder: Path, config_text: str | None = None) -> TrainingResult:
     cfg = config()
     (folder / "config.yaml").write_text(cfg.to_yaml() if config_text is None else config_text)
     result = TrainingResult(folder, folder / "result.yaml", writes_stages=True)
+    metadata = {"class_names": list(CLASSES), "thresholds": {"all": 0.4, "by_class": {"b": 0.3}}}
     for step in (1, 2):
-        write_checkpoint(folder / f"iter_{step}.pth", build(cfg, step).state_dict(), {"class_names": list(CLASSES)})
+        write_checkpoint(folder / f"iter_{step}.pth", build(cfg, step).state_dict(), metadata)
         result.add(Stage(f"iter_{step}", (f"iter_{step}.pth", "config.yaml"), step / 10))
     return result
 
@@ -57,6 +60,7 @@ def test_the_best_stage_gets_a_model_of_the_size_of_inference(tmp_path: Path, ca
     assert set(stages["iter_1"].files) == {"iter_1.pth", "config.yaml"}
     metadata = {item.key: item.value for item in onnx.load(str(tmp_path / "iter_2.onnx")).metadata_props}
     assert (metadata["class_names"], metadata["stage"]) == ('["a", "b"]', "iter_2")
+    assert json.loads(metadata["thresholds"]) == {"all": 0.4, "by_class": {"b": 0.3}}
 
 
 def test_what_an_earlier_start_has_packed_is_left_alone(tmp_path: Path):
@@ -90,7 +94,7 @@ def test_a_network_that_is_no_retinanet_costs_a_warning(tmp_path: Path, caplog: 
     assert not (tmp_path / "iter_2.onnx").exists()
 
 
-@pytest.mark.parametrize("trouble", ["no validation image can be read", "KiB left next to it, and"])
+@pytest.mark.parametrize("trouble", ["no image can be read", "KiB left next to it, and"])
 def test_what_cannot_be_compared_or_leaves_no_room_is_not_packed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trouble: str
 ):

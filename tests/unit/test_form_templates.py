@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.platform_reader import RELEASES, read_manifest, read_template
-from ymir_detectron2.config.settings import (
-    PLATFORM_KEYS,
-    TrainSettings,
-    read_settings,
-)
+from ymir_detectron2.config.read_settings import read_settings
+from ymir_detectron2.config.setting_texts import setting_texts
+from ymir_detectron2.config.train_settings import TrainSettings
+from ymir_detectron2.config.unknown_keys import PLATFORM_KEYS, unknown_keys
 from ymir_detectron2.engines.zoo import find_config_file
 from ymir_detectron2.tools.form_templates import TEMPLATES, template_text
 
@@ -20,6 +19,16 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent.parent
 SETTINGS = {name: settings_class for name, (_, settings_class) in TEMPLATES.items()}
 FOR_THE_PLATFORM = {"export_format"}
 """Keys of a template that the platform reads and a task does not."""
+
+FORMS = {
+    "training-template.yaml": [
+        "export_format", "config_file", "batch_size", "max_iter", "max_epochs", "learning_rate", "image_size",
+        "class_weights", "args_options",
+    ],
+    "infer-template.yaml": ["conf_threshold", "image_size", "batch_size", "args_options"],
+    "mining-template.yaml": ["mining_algorithm", "conf_threshold", "image_size", "batch_size", "args_options"],
+}  # fmt: skip
+"""What a user sees, row by row: a beginner has to understand every one of them."""
 
 USERS_KEYS = {
     "training-template.yaml": {
@@ -37,17 +46,43 @@ USERS_KEYS = {
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_templates_are_those_of_the_settings(name: str):
     text = (PROJECT_DIR / name).read_text(encoding="utf-8")
-    assert template_text(*TEMPLATES[name]) == text, "config/settings.py changed: run `make readme`"
+    assert template_text(*TEMPLATES[name]) == text, "a setting changed: run `make readme`"
+
+
+@pytest.mark.parametrize(("name", "keys"), FORMS.items())
+def test_a_form_shows_few_keys_in_a_sensible_order(name: str, keys: list[str]):
+    assert list(read_template(PROJECT_DIR / name)) == keys
 
 
 @pytest.mark.parametrize(("name", "settings_class"), SETTINGS.items())
-def test_a_template_has_the_names_defaults_and_types_of_the_settings(name: str, settings_class: type):
+def test_a_template_has_the_defaults_and_types_of_the_settings(name: str, settings_class: type):
     template = read_template(PROJECT_DIR / name)
-    shown = {key: value for key, value in template.items() if key not in FOR_THE_PLATFORM}
-    expected = dataclasses.asdict(settings_class())
-    assert shown == expected
-    assert {key: type(value) for key, value in shown.items()} == {key: type(value) for key, value in expected.items()}
+    expected = {key: value for key, value in dataclasses.asdict(settings_class()).items() if key in template}
+    assert template == expected
+    assert {key: type(value) for key, value in template.items()} == {key: type(expected[key]) for key in template}
+    # no read_settings of an empty config, in which a few keys mean "as config_file specifies"
     assert read_settings(settings_class, template) == settings_class()
+
+
+@pytest.mark.parametrize(("name", "settings_class"), SETTINGS.items())
+def test_a_key_that_the_form_lacks_is_valid_where_a_user_adds_it(name: str, settings_class: type):
+    template = read_template(PROJECT_DIR / name)
+    for field in dataclasses.fields(settings_class):
+        if field.name not in template:
+            read_settings(settings_class, {**template, field.name: field.default})
+            assert not unknown_keys({field.name: field.default})
+
+
+@pytest.mark.parametrize(("name", "settings_class"), SETTINGS.items())
+def test_a_template_says_in_both_languages_what_its_keys_mean(name: str, settings_class: type):
+    """In comments, which every release drops: `docker run IMAGE cat FILE` goes through a YAML parser, as UTF-8."""
+    lines = (PROJECT_DIR / name).read_text(encoding="utf-8").split("\n")
+    for key, text in setting_texts(settings_class).items():
+        if key in FORMS[name]:
+            (at,) = (number for number, line in enumerate(lines) if line.startswith(f"{key}: "))
+            assert lines[at - 1] == f"# {text.meaning_zh}"
+            comment = " ".join(line[2:] for line in lines[: at - 1])
+            assert comment.endswith(text.meaning)
 
 
 @pytest.mark.parametrize(("name", "keys"), USERS_KEYS.items())

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.large_images import png_chunk, write_black_png
-from ymir_detectron2.dataset.image_reading import read_image_bgr, read_image_hw
+from ymir_detectron2.dataset.image_reading import image_to_bgr, read_image_bgr, read_image_hw
 from ymir_detectron2.dataset.reading_guard import ReadingGuard, use_guard
 from ymir_detectron2.errors import ImageError, ImageTooLargeError
 
@@ -230,3 +230,78 @@ def _originals() -> list[bytes]:
         Image.fromarray(pixels).save(buffer, kind, **({"exif": exif.tobytes()} if kind in ("JPEG", "PNG") else {}))
         contents.append(buffer.getvalue())
     return contents
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_an_image_that_pil_has_opened_is_that_of_its_file(tmp_path: Path, orientation: int, suffix: str, loaded: bool):
+    path = tmp_path / f"image.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(STORED[orientation])).save(path, exif=exif)
+    with Image.open(path) as image:
+        if loaded:
+            image.load()
+        np.testing.assert_array_equal(image_to_bgr(image), UPRIGHT[:, :, ::-1])
+
+
+def test_grey_palette_transparent_and_deep_images_of_pil(tmp_path: Path):
+    Image.fromarray(np.array([[1000, 2000]], dtype=np.uint16)).save(tmp_path / "deep.png")
+    images = {
+        "grey": Image.new("L", (2, 1), 7), "palette": Image.new("RGB", (2, 1), (9, 8, 7)).quantize(2),
+        "transparent": Image.new("RGBA", (2, 1), (9, 8, 7, 0)), "deep": Image.open(tmp_path / "deep.png"),
+    }  # fmt: skip
+    pixels = {name: image_to_bgr(image).tolist() for name, image in images.items()}
+    assert pixels == {
+        "grey": [[[7, 7, 7]] * 2], "palette": [[[7, 8, 9]] * 2], "transparent": [[[7, 8, 9]] * 2],
+        "deep": [[[0, 0, 0], [255, 255, 255]]],
+    }  # fmt: skip
+
+
+def test_an_image_of_pil_that_cannot_be_loaded(tmp_path: Path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99, 3)).astype(np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:2000])
+    with Image.open(tmp_path / "a.png") as image, pytest.raises(ImageError, match=r"a\.png: cannot be read as an"):
+        image_to_bgr(image)
+    with pytest.raises(ImageError, match=r"the given image: cannot be read as an image \(it has no pixels"):
+        image_to_bgr(Image.new("RGB", (0, 9)))
+
+
+# --- thumbnails -----------------------------------------------------------------------------------------------------
+
+
+WHOLE = (900, 1200)
+
+
+@pytest.mark.parametrize(
+    ("least_side", "hw"), [(0, WHOLE), (1200, WHOLE), (601, WHOLE), (600, (450, 600)), (150, (113, 150))]
+)
+def test_a_jpeg_is_decoded_no_smaller_than_asked_for(tmp_path: Path, least_side: int, hw: tuple[int, int]):
+    path = tmp_path / "a.jpg"
+    pixels = np.full((900, 1200, 3), (200, 40, 90), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, quality=95)
+    read = read_image_bgr(path, least_side=least_side)
+    assert read.shape == (*hw, 3)
+    assert abs(read.astype(int) - (90, 40, 200)).max() < 4
+
+
+def test_a_smaller_jpeg_is_upright_too(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((400, 800, 3), dtype=np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image_bgr(tmp_path / "a.jpg", least_side=200).shape == (200, 100, 3)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.webp"])
+def test_other_formats_are_decoded_as_they_are(tmp_path: Path, name: str):
+    Image.fromarray(np.zeros((60, 80, 3), dtype=np.uint8)).save(tmp_path / name)
+    assert read_image_bgr(tmp_path / name, least_side=10).shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize("wh", [(1, 4000), (4000, 1), (1, 1)])
+def test_lines_are_decoded_smaller_too(tmp_path: Path, wh: tuple[int, int]):
+    Image.new("RGB", wh).save(tmp_path / "a.jpg")
+    height, width, _ = read_image_bgr(tmp_path / "a.jpg", least_side=100).shape
+    assert min(height, width) == 1
+    assert max(height, width) >= min(100, max(wh))

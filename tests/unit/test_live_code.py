@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeTree, Tree
+from tests.error_lines import error_line
 from tests.platform_reader import RELEASES, offers_live_code, read_monitor
 from ymir_detectron2 import __version__
 from ymir_detectron2.contract.task import load_task
@@ -106,7 +107,7 @@ def test_without_a_checkout_the_image_runs_its_own_code(app, tree, tmp_path):
     sign(app)
     run = start(app, tmp_path / "code", tree, tmp_path)
     assert f"code of {app}/ymir_detectron2/launch.py in / 1a2b3c4" in run.stdout
-    assert run.stdout.splitlines()[-1].startswith("ERROR 300001: env.yaml: none of run_training")
+    assert error_line(run.stdout).startswith("ERROR 300001: env.yaml: none of run_training")
 
 
 def test_a_checkout_that_fits_runs_in_its_own_folder(app, tree, tmp_path):
@@ -116,7 +117,7 @@ def test_a_checkout_that_fits_runs_in_its_own_folder(app, tree, tmp_path):
     assert f"running the checkout {code}, version {__version__}.dev1, in this image of version" in run.stdout
     # and the revision of the image is not given for that of the checkout
     assert f"code of {code}/ymir_detectron2/launch.py in {code} None" in run.stdout
-    assert run.stdout.splitlines()[-1].startswith("ERROR 300001: env.yaml: none of run_training")
+    assert error_line(run.stdout).startswith("ERROR 300001: env.yaml: none of run_training")
     assert run.returncode == 1
 
 
@@ -127,7 +128,7 @@ def test_a_checkout_of_another_version_is_refused_and_not_run(app, tree, tmp_pat
     run = start(app, code, tree, tmp_path)
     assert run.returncode == 1
     assert "code of" not in run.stdout
-    assert run.stdout.splitlines()[-1] == (
+    assert error_line(run.stdout) == (
         f"ERROR 300001: {code}: is version {version}, and this image has what version {__version__} needs;"
         f" check out {__version__}, or build the image of {version}"
     )
@@ -140,7 +141,7 @@ def test_an_empty_folder_is_a_typing_error_and_not_no_checkout(app, tree, tmp_pa
     (tmp_path / "code").mkdir()
     run = start(app, tmp_path / "code", tree, tmp_path)
     assert run.returncode == 1
-    last_line = run.stdout.splitlines()[-1]
+    last_line = error_line(run.stdout)
     assert last_line.startswith(f"ERROR 300001: {tmp_path / 'code'}: holds no ymir_detectron2/__init__.py")
 
 

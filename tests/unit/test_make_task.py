@@ -157,8 +157,8 @@ def test_a_model_brings_the_class_names_of_its_training(voc: Path, tmp_path: Pat
 
 
 def test_config_values_are_typed_as_yaml_types_them() -> None:
-    words = ["a=1", "b=0.5", "c=1e-4", "d=true", "e=", "f=x y=z", "g=[1, 2]"]
-    expected = {"a": 1, "b": 0.5, "c": "1e-4", "d": True, "e": "", "f": "x y=z", "g": [1, 2]}
+    words = ["a=1", "b=0.5", "c=1e-4", "d=true", "e=", "f=x y=z", "g=[1, 2]", "h=@a.txt"]
+    expected = {"a": 1, "b": 0.5, "c": "1e-4", "d": True, "e": "", "f": "x y=z", "g": [1, 2], "h": "@a.txt"}
     assert parse_config_values(words) == expected
 
 
@@ -172,7 +172,7 @@ def test_config_word_that_is_not_a_pair_is_an_error(word: str) -> None:
     ("more", "sentence"),
     [
         (["--task", "mining", "--model", "absent.pth"], "absent.pth: no such model file"),
-        (["--task", "infer", "--model", "{voc}"], "result.yaml: cannot be read"),
+        (["--task", "infer", "--model", "{voc}"], "holds no model: neither result.yaml"),
         (["--config", "x"], "expected key=value"),
         (["--coco", "{voc}"], "give one source"),
         (["--data", "{voc}"], "give one source"),
@@ -183,7 +183,7 @@ def test_config_word_that_is_not_a_pair_is_an_error(word: str) -> None:
         (["--split", "a", "b", "c"], "take two files"),
         (["--coco-json", "a.json"], "--split is for Pascal VOC and --coco-json for COCO"),
         (["--split", "train.txt", "--task", "infer", "--candidates", "val"], "2 training images; it has no val set"),
-        (["--task", "mining", "--candidates", "absent.tsv"], "give train, val, a folder or a file"),
+        (["--task", "mining", "--candidates", "absent.tsv"], "give a folder of images, an image, a list"),
         (["--task", "mining", "--candidates", "{voc}/nothing.tsv"], "lists no images"),
         (["--split", "nothing.tsv", "nothing.tsv"], "none of them is for training"),
         (["--split", "empty.tsv", "empty.tsv"], "no class names: the source holds no boxes"),

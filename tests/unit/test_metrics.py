@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.detections import Detections
-from ymir_detectron2.evaluation import metrics
 from ymir_detectron2.evaluation.matching import Counts
 from ymir_detectron2.evaluation.metrics import Metrics, evaluate
 
@@ -133,58 +130,8 @@ def test_an_evaluation_holds_what_is_plotted(tmp_path: Path):
     assert evaluation.metrics == evaluate(tmp_path / "val.json", {1: first, 3: third}, NAMES).metrics
 
 
-def test_metrics_are_those_of_pycocotools_and_do_not_depend_on_how_many_classes_are_evaluated_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """COCO's own summary of a set with all sizes; with three boxes at once each class is evaluated separately."""
-    random = np.random.default_rng(11)
-    names = ("cat", "dog", "owl", "never seen")
-    images: list[Record] = []
-    predictions: dict[int, Detections] = {}
-    for number in range(1, 31):
-        corners = random.uniform(0, 300, (6, 2))
-        boxes = np.concatenate([corners, corners + random.choice([20, 60, 150], (6, 1))], axis=1)
-        classes = random.integers(0, 3, 6)
-        images.append(image(*zip(classes.tolist(), map(tuple, boxes))))
-        pred = np.concatenate([boxes, boxes]) + random.normal(0, 3, (12, 4))
-        rows = zip(np.concatenate([classes, classes[::-1]]).tolist(), random.random(12).tolist(), map(tuple, pred))
-        predictions[number] = detections(*rows)
-    write_coco_json(tmp_path / "val.json", images, names)
-    at_once = evaluate(tmp_path / "val.json", predictions, names).metrics
-    monkeypatch.setattr(metrics, "_BOXES_AT_ONCE", 3)
-    assert evaluate(tmp_path / "val.json", predictions, names).metrics == at_once
-    coco = coco_of(tmp_path / "val.json", predictions)
-    mine = (
-        at_once.ap, at_once.ap50, at_once.ap75, at_once.ap_small, at_once.ap_medium, at_once.ap_large,
-        at_once.ar1, at_once.ar10, at_once.ar100,
-    )  # fmt: skip
-    assert mine == pytest.approx(coco.stats[:9].tolist(), abs=1e-12)
-    tp, predicted = counts_in(coco, 0.2)
-    assert at_once.at_threshold is not None
-    assert at_once.at_threshold.counts == Counts(tp, predicted - tp, 30 * 6 - tp)
-
-
-def coco_of(file: Path, predictions: dict[int, Detections]) -> COCOeval:
-    """As its manual says: predictions loaded by `loadRes`, all classes together."""
-    truth = COCO(str(file))
-    rows = [
-        {
-            "image_id": image_id, "category_id": int(class_id) + 1, "score": float(score),
-            "bbox": [float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1)],
-        }
-        for image_id, pred in predictions.items()
-        for (x1, y1, x2, y2), score, class_id in zip(pred.boxes_xyxy, pred.scores, pred.classes)
-    ]  # fmt: skip
-    evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return evaluation
-
-
-def counts_in(evaluation: COCOeval, score_threshold: float) -> tuple[int, int]:
-    """Boxes that COCO gave an object at IoU 0.5, and all boxes, above a threshold."""
-    of_any_size = [image for image in evaluation.evalImgs if image and image["aRng"] == [0, 1e10]]
-    scores = np.concatenate([image["dtScores"] for image in of_any_size])
-    is_tp = np.concatenate([image["dtMatches"][0] > 0 for image in of_any_size])
-    return int(is_tp[scores > score_threshold].sum()), int((scores > score_threshold).sum())
+def test_a_score_that_is_not_a_number_is_no_detection_for_ap(tmp_path: Path):
+    rows = [(0, 0.9, BOX), (0, float("nan"), (60, 60, 70, 70))]
+    measured = measure(tmp_path, [image((0, BOX))], {1: detections(*rows)})
+    assert (measured.ap, measured.ap50) == pytest.approx((1, 1))
+    assert measure(tmp_path, [image((0, BOX))], {1: detections((0, float("nan"), BOX))}).ap == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ymir_detectron2.box_geometry import pairwise_iou
 from ymir_detectron2.mining.augmentations import (
     AUGMENTATIONS,
     covered_fractions,
@@ -190,3 +191,25 @@ def test_augmented_images_are_contiguous_and_leave_the_image_as_it_was(augmentat
     assert augmented.flags.c_contiguous
     assert np.array_equal(image, before[0])
     assert np.array_equal(boxes, before[1])
+
+
+@EACH
+def test_a_box_carried_back_has_the_same_iou_with_its_reference(augmentation):
+    """And lies where it lay: the right neighbour of a flipped box is the left one of the box."""
+    references = np.array([[30.0, 20, 90, 60], [10, 50, 25, 95], [100, 10, 150, 44]])
+    _, augmented = augmentation.apply(image(100, 160), references, rng())
+    for reference, box in zip(references, augmented):
+        side = box[2:] - box[:2]
+        match = np.add(box, [0.1 * side[0], 0.2 * side[1], 0.3 * side[0], 0.1 * side[1]])
+        carried = augmentation.carry_back(match, box, reference)
+        in_augmented = pairwise_iou(box[None], match[None])[0, 0]
+        assert pairwise_iou(reference[None], carried[None])[0, 0] == pytest.approx(in_augmented, abs=1e-9)
+        assert augmentation.carry_back(box, box, reference) == pytest.approx(reference)
+        leans_right = carried[[0, 2]].mean() > reference[[0, 2]].mean()
+        assert leans_right == (augmentation.name != "flip")
+
+
+def test_a_box_whose_reference_lost_its_width_is_carried_back_all_the_same():
+    carried = AUGMENTATIONS[3].carry_back([10, 10, 20, 20], [5, 10, 5, 20], [0, 10, 4, 20])
+    assert np.isfinite(carried).all()
+    assert (carried[:2] < carried[2:]).all()

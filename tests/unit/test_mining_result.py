@@ -10,8 +10,9 @@ import pytest
 
 from tests.contract.test_bad_storage import mounted
 from tests.platform_reader import read_mining_result
+from ymir_detectron2.contract.mining_result import read_mining_result as read_own_result
 from ymir_detectron2.contract.mining_result import write_mining_result
-from ymir_detectron2.errors import StorageError
+from ymir_detectron2.errors import DatasetError, StorageError
 
 
 def lines_of(tmp_path: Path, scores: Iterable[tuple[str, float]]) -> list[bytes]:
@@ -69,3 +70,27 @@ def test_a_disk_that_the_runs_fill_up(tmp_path: Path):
             write_mining_result(folder / "result.tsv", ((f"/in/{number:050d}", 0.0) for number in range(60_000)))
         assert list(folder.iterdir()) == []
         assert (folder / "report").write_bytes(b"x" * 900_000) == 900_000, "the space of the sorted runs is free again"
+
+
+# --- read again -----------------------------------------------------------------------------------------------------
+
+
+def test_names_of_any_bytes_and_scores_are_read_as_they_were_written(tmp_path: Path):
+    odd = ["/in/caf\udce9.jpg", "/in/a\u2028b.jpg", '/in/ü "x".jpg', "/in/a\tb.jpg", "/in/c\rd.jpg"]
+    path = tmp_path / "result.tsv"
+    write_mining_result(path, [(name, -number / 8) for number, name in enumerate(odd)])
+    assert list(read_own_result(path)) == [(name, -number / 8) for number, name in enumerate(odd)]
+
+
+@pytest.mark.parametrize(
+    "content", [b"a.jpg\n", b"a.jpg 0.5\n", b"a.jpg\thigh\n", b"a.jpg\tnan\n", b"a.jpg\t0.5\n\n", b"\xff"]
+)
+def test_what_is_no_result_is_refused_in_one_sentence(tmp_path: Path, content: bytes):
+    (tmp_path / "result.tsv").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"result.tsv: is not a result of mining \(.*\); run mining again"):
+        list(read_own_result(tmp_path / "result.tsv"))
+
+
+def test_a_result_that_is_missing_is_refused(tmp_path: Path):
+    with pytest.raises(DatasetError, match=r"cannot be read \(No such file or directory\); run mining first"):
+        list(read_own_result(tmp_path / "result.tsv"))

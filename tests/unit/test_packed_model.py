@@ -9,7 +9,14 @@ import pytest
 import yaml
 
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.tools.packed_model import LEGACY_STAGE, pack_best_stage, training_class_names, unpack_stage
+from ymir_detectron2.tools.packed_model import (
+    LEGACY_STAGE,
+    pack_best_stage,
+    pack_stage,
+    pack_stages,
+    package_info,
+    unpack_stage,
+)
 from ymir_detectron2.tools.releases import find_release
 
 STAGED = {
@@ -43,7 +50,6 @@ def test_the_best_stage_with_the_settings_of_its_training(tmp_path: Path):
     assert (stage.name, stage.m_ap, stage.timestamp) == ("s2", 0.25, 1600000000)
     assert stage.files == (("s2.pth", models / "s2.pth"), ("config.yaml", models / "config.yaml"))
     assert stage.executor_config == {"class_names": ["wbc", "rbc"], "max_iter": 5}
-    assert training_class_names(models) == ["wbc", "rbc"]
 
 
 def test_the_folder_of_a_stage_is_searched_first(tmp_path: Path):
@@ -57,13 +63,38 @@ def test_a_legacy_result_becomes_the_default_stage_and_hides_other_stages(tmp_pa
     assert (stage.name, stage.m_ap, dict(stage.files)) == (LEGACY_STAGE, 0.5, {"s1.pth": models / "s1.pth"})
 
 
+def test_all_stages_begin_with_the_best_and_the_latest(tmp_path: Path):
+    result = {
+        "best_stage_name": "s2",
+        "model_stages": {name: {"stage_name": name, "files": [f"{name}.pth"]} for name in ("s1", "s2", "s3")},
+    }
+    models = write_training(tmp_path, result, ["s1.pth", "s2.pth", "s3.pth"])
+    assert [stage.name for stage in pack_stages(models / "result.yaml")] == ["s2", "s3", "s1"]
+    legacy = write_training(tmp_path / "legacy", {"model": ["s1.pth"], "map": 0.5, **STAGED})
+    assert [stage.name for stage in pack_stages(legacy / "result.yaml")] == [LEGACY_STAGE]
+
+
+def test_figures_of_a_stage_go_into_the_package_as_far_as_the_platform_takes_them(tmp_path: Path):
+    figures = {"mAR": 0.5, "boxAP": float("nan"), "tp": 7, "fp": -1, "fn": 2.5, "other": 1}
+    entry = {**STAGED["model_stages"]["s2"], **figures}
+    models = write_training(tmp_path, {**STAGED, "model_stages": {"s2": entry}})
+    stage = pack_best_stage(models)
+    assert stage.figures == {"mAR": 0.5, "tp": 7}
+    info = package_info([stage], find_release("2.5.0"), [])
+    assert info["stages"]["s2"] == {
+        "stage_name": "s2", "files": ["s2.pth", "config.yaml"], "timestamp": 1600000000, "mAP": 0.25, "mAR": 0.5,
+        "tp": 7,
+    }  # fmt: skip
+    unpack_stage(stage, tmp_path / "models", find_release("2.5.0"), [])
+    assert pack_stage(tmp_path / "models" / "ymir-info.yaml").figures == stage.figures, "it can be packed again"
+
+
 def test_single_files_become_a_stage(tmp_path: Path):
     files = [tmp_path / "w.pth", tmp_path / "c.yaml"]
     for file in files:
         file.write_text("x")
     assert pack_best_stage(files).files == (("w.pth", files[0]), ("c.yaml", files[1]))
     assert pack_best_stage(files[0]).files == (("w.pth", files[0]),)
-    assert (training_class_names(files), training_class_names(None)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +130,7 @@ def test_class_names_of_the_task_stand_in_for_unknown_ones(tmp_path: Path):
     [
         pytest.param("a: [", "is not YAML", id="broken"),
         pytest.param("[]", "expected 'key: value' pairs, found list", id="a list"),
-        pytest.param({}, "names no best stage with files; finish a training first", id="empty"),
+        pytest.param({}, "names no best stage with files; finish the training first", id="empty"),
         pytest.param({**STAGED, "best_stage_name": "s3"}, "names no best stage", id="a best stage that is not listed"),
         pytest.param({"best_stage_name": "s", "model_stages": {"s": {"files": []}}}, "names no best", id="no files"),
         pytest.param({"model": ["gone.pth"]}, "result.yaml lists 'gone.pth', which is not there", id="a missing file"),

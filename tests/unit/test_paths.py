@@ -45,3 +45,12 @@ def test_backslashes_are_slashes_where_no_file_has_them_in_its_name(tmp_path: Pa
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a\\b.jpg").touch()
     assert paths.resolve("/in/a\\b.jpg") == tmp_path / "in" / "a\\b.jpg"
+
+
+def test_a_container_path_is_that_of_the_file_wherever_the_folder_is(tmp_path: Path):
+    paths = PathMap.for_env_file(tmp_path / "in" / "env.yaml")
+    for written in ("/in/assets/17/a b.jpg", "/out/models/x.pth"):
+        assert paths.container_path(paths.resolve(written)) == written
+    assert paths.container_path(Path("/data/a.jpg")) == "/data/a.jpg"
+    assert paths.container_path(tmp_path / "input" / "a.jpg") == f"{tmp_path}/input/a.jpg"
+    assert PathMap(Path("/in"), Path("/out")).container_path(Path("/in/assets/a.jpg")) == "/in/assets/a.jpg"

@@ -189,3 +189,11 @@ def test_boxes_are_written_best_first(tmp_path: Path, tiling: Tiling, release: s
     kept = read_infer_result(tmp_path / "infer-result.json", ["many.png"], CLASS_NAMES, release)["many.png"]
     limit = MOST_BOXES_BEFORE_2_1 if release in RELEASES[: RELEASES.index("2.1.0")] else 60
     assert [box.score for box in kept] == scores[:limit]
+
+
+def test_an_image_in_memory_has_the_boxes_of_its_file(tmp_path: Path):
+    image_bgr = draw((10, 20, 40, 50, RED, 200), (60, 5, 90, 25, BLUE, 150))
+    path = save(tmp_path, "a.png", image_bgr)
+    from_file, from_memory = predict_images(RectangleDetector(), [path, image_bgr], tiling=Tiling(64, 16))
+    assert boxes_of(from_file) == boxes_of(from_memory) != []
+    assert from_memory.image_hw == (96, 128)

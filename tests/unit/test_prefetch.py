@@ -12,7 +12,7 @@ from PIL import Image
 
 from ymir_detectron2.dataset.image_reading import DEEP
 from ymir_detectron2.inference import prefetch
-from ymir_detectron2.inference.prefetch import prefetch_images
+from ymir_detectron2.inference.prefetch import IN_MEMORY, prefetch_images
 from ymir_detectron2.inference.tiling import Tile, Window
 
 
@@ -82,3 +82,15 @@ def test_only_a_large_image_is_decoded_in_the_thread_of_the_caller(
     (image,) = prefetch_images(paths[:1], cut, workers=1, ahead=1)
     assert len(list(image.tiles)) == 1
     assert [name.startswith("read") for name in threads] == [not large]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_images_in_memory_come_in_order_with_those_of_files(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch, large: bool
+):
+    monkeypatch.setattr(prefetch, "LARGE", 8 if large else prefetch.LARGE)
+    sources = [paths[0], np.full((5, 7, 3), 200, dtype=np.uint8), paths[4], np.full((7, 5, 3), 100, dtype=np.uint8)]
+    images = list(prefetch_images(sources, whole, workers=2, ahead=2))
+    assert [image.path for image in images] == [paths[0], IN_MEMORY, paths[4], IN_MEMORY]
+    assert [image.image_hw for image in images] == [(8, 10), (5, 7), None, (7, 5)]
+    assert [[int(tile.pixels.max()) for tile in image.tiles] for image in images] == [[0], [200], [], [100]]

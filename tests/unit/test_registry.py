@@ -36,8 +36,16 @@ def test_auto_takes_detectron2_where_it_is_installed(installed: Path):
     assert choose_engine("torch") == ("torch", "config.yaml asks for it")
 
 
+def test_auto_takes_the_engine_that_implements_what_is_set(installed: Path):
+    """The form shows `class_weights`, which detectron2 lacks: who fills it in need not know of engines."""
+    reason = "detectron2 does not implement class_weights, augment"
+    assert choose_engine("auto", without_detectron2="class_weights, augment") == ("torch", reason)
+    assert choose_engine("detectron2", without_detectron2="augment")[0] == "detectron2", "which refuses it by name"
+
+
 def test_auto_takes_torch_elsewhere(missing: None):
-    assert choose_engine("auto") == ("torch", "detectron2 is not installed")
+    for keys in ("", "augment"):
+        assert choose_engine("auto", without_detectron2=keys) == ("torch", "detectron2 is not installed")
     assert choose_engine("torch") == ("torch", "config.yaml asks for it")
 
 

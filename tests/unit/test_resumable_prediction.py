@@ -11,12 +11,10 @@ import pytest
 
 from tests.conftest import MakeTree, Tree
 from tests.task_runs import RectangleTask, draw_candidates, give_model, task_run
-from ymir_detectron2.contract.monitor import read_monitor
 from ymir_detectron2.errors import DatasetError, StoppedError
 from ymir_detectron2.inference.predict import BLOCK, PredictionHooks
 from ymir_detectron2.tasks.prediction_task import PredictionTask
 from ymir_detectron2.tasks.resumable_prediction import (
-    PredictionProgress,
     ResumablePrediction,
     fingerprint,
     reuses_predictions,
@@ -204,26 +202,6 @@ def test_one_forward_pass_is_enough_for_mining_and_inference(
 ):
     tree = ymir_tree(task, config={"mining_algorithm": algorithm})
     assert reuses_predictions(task_run(tree)) == reuses
-
-
-def test_progress_goes_forward_only_and_leaves_a_rest_for_writing(tree: Tree):
-    run = task_run(tree)
-    with PredictionProgress(run, "inferred", 10, 2) as progress:
-        progress.update(5)
-        progress.update(4)
-        assert read_monitor(run.task.monitor).fraction == pytest.approx(0.495)
-        progress.update(10)
-    assert read_monitor(run.task.monitor).fraction == pytest.approx(0.99)
-    figures = progress.figures()
-    assert figures["images"] == 10
-    assert figures["images_per_second"] == pytest.approx(8 / figures["seconds"]), "two were done before"
-
-
-def test_only_the_main_process_reports(tree: Tree):
-    run = task_run(tree, rank=1, world_size=2)
-    with PredictionProgress(run, "inferred", 10, 0) as progress:
-        progress.update(5)
-    assert not run.task.monitor.exists()
 
 
 @pytest.mark.parametrize(

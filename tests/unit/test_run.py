@@ -10,6 +10,7 @@ from typing import Collection
 import pytest
 import torch
 
+from tests.evaluated_sets import random_evaluation
 from tests.tiny_training import build, config, draw_set, nothing_detected, run_training, validation_loss
 from ymir_detectron2.dataset.bit_depth import STRETCH_RULE
 from ymir_detectron2.dataset.coco_json import CocoDataset
@@ -49,6 +50,8 @@ def test_a_resumed_training_has_losses_and_weights_of_an_uninterrupted_one(
     assert "resuming from step 3 of 4" in caplog.messages
     assert last.training_losses == whole[-1].training_losses
     assert last.validation_losses == whole[-1].validation_losses
+    assert last.metrics == whole[-1].metrics
+    assert (list(last.metrics["AP50"].steps), last.step) == ([2, 4], 4)
     expected = read_checkpoint(tmp_path / "whole" / last.files[0]).state_dict
     weights = read_checkpoint(tmp_path / last.files[0]).state_dict
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
@@ -76,6 +79,19 @@ def test_unreadable_images_are_reported_with_those_from_before_a_restart(tmp_pat
 def test_a_stage_says_how_deep_images_were_changed(tmp_path: Path, data: CocoDataset):
     (*_, last) = run_training(tmp_path, data, CFG)
     assert read_checkpoint(tmp_path / last.files[0]).metadata["deep_images"] == STRETCH_RULE
+
+
+def test_a_stage_knows_its_best_thresholds_and_one_without_an_evaluation_none(tmp_path: Path, data: CocoDataset):
+    evaluation = random_evaluation(tmp_path, ("a", "b", "c"), 10)
+    with pytest.raises(StoppedError):
+        run_training(tmp_path, data, CFG, stop_after=3, evaluate=lambda model: evaluation)
+    found = [read_checkpoint(tmp_path / f"iter_000000{step}.pth").metadata["thresholds"] for step in (2, 3)]
+    assert evaluation.metrics.at_best_f1 is not None
+    assert found[0]["all"] == evaluation.metrics.at_best_f1.score_threshold
+    assert found[0]["by_class"] == {
+        name: point.score_threshold for name, point in evaluation.metrics.best_f1_by_class.items()
+    }
+    assert found[1] == {"all": None, "by_class": {}}
 
 
 @pytest.mark.parametrize("how_many", [1, 2])

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeTree, Tree
+from tests.error_lines import error_line
 from tests.platform_reader import read_monitor
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, signal, sys
-from ymir_detectron2.config.settings import InferSettings
-from ymir_detectron2.errors import DatasetError
+from ymir_detectron2.config.prediction_settings import InferSettings
+from ymir_detectron2.errors import DatasetError, StoppedError
 from ymir_detectron2.tasks.script import run_script
 
 def infer(run):
@@ -77,14 +78,16 @@ def test_roles_follow_from_the_ranks_of_the_launcher(tree: Tree, ranks: tuple[in
         ("os.kill(os.getpid(), signal.SIGTERM); raise DatasetError('no images')", "ERROR 300002: no images"),
         ("raise RuntimeError('a worker died')", "ERROR 160004: unexpected failure (RuntimeError: a worker died); "),
         ("os.kill(os.getpid(), signal.SIGTERM); raise RuntimeError('a worker died')",
-         "ERROR 160004: inference was stopped by SIGTERM; what it had finished before is kept"),
+         "ERROR 160004: stopped by SIGTERM; no image is kept of it yet; start the task again"),
+        ("raise StoppedError('stopped on request')",
+         "ERROR 160004: stopped on request; no image is kept of it yet; start the task again"),
     ],
-    ids=["own error", "own error after a signal", "foreign error", "foreign error after a signal"],
+    ids=["own error", "own error after a signal", "foreign error", "foreign error after a signal", "a stop"],
 )  # fmt: skip
 def test_after_a_signal_a_foreign_error_is_its_consequence(tree: Tree, function: str, last_line: str):
     done = run_with(tree, function)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith(last_line)
+    assert error_line(done.stdout).startswith(last_line)
     assert read_monitor((tree.out_dir / "monitor.txt").read_text()).percent == 0.5
 
 
@@ -104,7 +107,7 @@ def test_after_a_signal_a_foreign_error_is_its_consequence(tree: Tree, function:
 def test_an_environment_that_no_launcher_makes_is_one_sentence(tree: Tree, environment: dict, words: tuple[str, ...]):
     done = run_with(tree, **environment)
     assert done.returncode == 1
-    last_line = done.stdout.strip().splitlines()[-1]
+    last_line = error_line(done.stdout)
     assert last_line.startswith("ERROR 300001: environment variable"), done.stdout + done.stderr
     assert all(word in last_line for word in words)
     assert len(last_line) < 600

@@ -146,3 +146,33 @@ def test_findings_are_said_before_an_error(
     error = capsys.readouterr().err
     assert f"make_task: {root / 'p4.xml'}: is not valid XML" in error
     assert not (tmp_path / "task").exists()
+
+
+def test_coco_files_are_found_in_their_dataset(tmp_path: Path):
+    root = coco(tmp_path / "coco")
+    file = root / "annotations" / "instances_default.json"
+    file.rename(root / "all.json")
+    arguments = ["--coco", str(root), "--coco-json", "all.json", "all.json", "--out", str(tmp_path / "task")]
+    assert main(arguments) == 0
+    assert len(listed(tmp_path / "task", "train")) == 5
+
+
+def test_a_model_that_does_not_say_its_classes_is_asked_by_the_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The classes may be in the weights, which are not read here."""
+    weights = write_text(tmp_path / "w.pth", "x")
+    images = str(coco(tmp_path / "coco") / "images")
+    task = ["--task", "infer", "--candidates", images]
+    assert main([*task, "--model", str(weights), "--out", str(tmp_path / "task")]) == 0
+    assert classes(tmp_path / "task") == []
+    assert main([*task, "--out", str(tmp_path / "other")]) == 1
+    assert "give one source" in capsys.readouterr().err
+
+
+def test_where_candidates_came_from_is_kept(tmp_path: Path):
+    voc(tmp_path / "a")
+    voc(tmp_path / "b")
+    arguments = ["--task", "infer", "--classes", "cat", "--candidates", str(tmp_path), "--out", str(tmp_path / "task")]
+    assert main(arguments) == 0
+    sources = json.loads((tmp_path / "task" / "in" / "candidate-sources.json").read_text())
+    assert set(sources) == set(listed(tmp_path / "task", "candidate"))
+    assert sources["a_p0.png"] == str(tmp_path / "a" / "p0.png")

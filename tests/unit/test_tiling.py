@@ -124,3 +124,9 @@ def test_the_order_of_tiles_changes_nothing():
     forward = merge_tiles(tiles, windows, (100, 200))
     backward = merge_tiles(tiles[::-1], windows[::-1], (100, 200))
     assert rows_of(forward) == rows_of(backward)
+
+
+def test_tiles_share_a_fifth_unless_stated_otherwise():
+    assert Tiling.of_size(100) == Tiling(100, 20)
+    assert Tiling.of_size(100, 30) == Tiling(100, 30)
+    assert Tiling.of_size(0).windows((500, 500)) == [Window(0, 0, 500, 500)]

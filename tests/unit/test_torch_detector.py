@@ -33,6 +33,9 @@ def test_only_scores_above_the_threshold_are_detections():
     threshold = float(np.median(scores))
     fewer = detector(fix_kernels=True, score_threshold=threshold).detect([image])[0].scores
     assert 0 < len(fewer) == (scores > threshold).sum()
+    changed = detector(fix_kernels=True, score_threshold=0.0)
+    changed.score_threshold = threshold
+    assert changed.detect([image])[0].scores.tolist() == fewer.tolist()
 
 
 @pytest.mark.slow  # compiles some 50 kernels with g++

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from tests.running import TINY_CONFIG
+from tests.shown_sizes import require_image_size
 from tests.tiny_training import CLASSES, draw_set, job_of
+from ymir_detectron2.config.prediction_settings import InferSettings
+from ymir_detectron2.config.read_settings import read_settings
 from ymir_detectron2.config.retinanet_config import load_config
-from ymir_detectron2.config.settings import InferSettings, TrainSettings, read_settings
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.contract.model_package import ModelPackage
 from ymir_detectron2.dataset.coco_json import write_coco_json
 from ymir_detectron2.dataset.image_reading import read_image_bgr
@@ -67,6 +70,20 @@ def test_a_detector_reads_no_keys_of_the_training_that_made_its_model(tmp_path: 
     package = ModelPackage(tmp_path / "model_final.pth", tmp_path / "config.yaml", None, "model_params_path")
     detector = TorchEngine().load_detector(package, DetectorOptions(InferSettings(), (), 0.5, 0, {}, CLASSES))
     assert detector.network_hw((640, 640)) == (64, 64), "tiny.yaml"
+
+
+def test_image_size_is_the_short_edge_of_images_in_inference(tmp_path: Path):
+    require_image_size(TorchEngine(), tmp_path)
+
+
+def test_the_optimisations_of_inference_can_be_left_out_to_measure_them(tmp_path: Path):
+    torch.save({"model": build_retinanet(load_config(TINY_CONFIG), 2).state_dict()}, tmp_path / "model_final.pth")
+    package = ModelPackage(tmp_path / "model_final.pth", TINY_CONFIG, None, "model_params_path")
+    options = DetectorOptions(InferSettings(), (), 0.5, 0, {}, CLASSES)
+    fast = TorchEngine().load_detector(package, options)._model
+    plain = TorchEngine().load_detector(package, options, fuse=False, channels_last=False)._model
+    assert (fast.memory_format, plain.memory_format) == (torch.channels_last, torch.contiguous_format)
+    assert len(fast.state_dict()) < len(plain.state_dict()), "normalisation has become a part of the convolutions"
 
 
 def test_the_seed_determines_the_training(tmp_path: Path):

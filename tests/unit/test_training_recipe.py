@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.training_recipe import RECIPES
 from ymir_detectron2.config.args_options import parse_args_options
+from ymir_detectron2.config.read_settings import read_settings
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig
-from ymir_detectron2.config.settings import TrainSettings, read_settings
+from ymir_detectron2.config.train_settings import TrainSettings
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.platform_reader import read_training_result
+from tests.platform_reader import RELEASES, read_training_result
+from ymir_detectron2.contract import training_result
 from ymir_detectron2.contract.training_result import Stage, TrainingResult
 
 
@@ -201,12 +204,38 @@ def test_attachments_are_listed_as_long_as_their_stage_is_the_best_and_their_fil
     assert attachments(tmp_path) == {}
 
 
-def test_releases_without_stages_get_no_attachments(tmp_path: Path):
+def test_releases_without_stages_get_no_list_of_attachments(tmp_path: Path):
     result = TrainingResult(tmp_path, tmp_path / "result.yaml", writes_stages=False)
     result.add(stage(tmp_path, 1, 0.4))
     result.attach("evaluation", {"a.png": b"a"})
     assert set(yaml.safe_load((tmp_path / "result.yaml").read_text())) == {"model", "map"}
-    assert not (tmp_path / "attachments").exists()
+    assert (tmp_path / "attachments" / "evaluation" / "a.png").read_bytes() == b"a", "for whoever looks into the folder"
+
+
+def test_files_are_attached_one_after_the_other_until_another_stage_is_the_best(tmp_path: Path):
+    result = result_in(tmp_path)
+    result.add(stage(tmp_path, 1, 0.4))
+    result.attach("evaluation", {"a.json": b"a"})
+    result.attach("evaluation", {"b.png": b"b", "a.json": b"c"})
+    assert read_training_result(tmp_path).attachments == {"evaluation": ("a.json", "b.png")}
+    result.add(stage(tmp_path, 2, 0.5))
+    assert read_training_result(tmp_path).attachments == {}
+    result.attach("evaluation", {"b.png": b"d"})
+    assert read_training_result(tmp_path).attachments == {"evaluation": ("b.png",)}
+
+
+@pytest.mark.parametrize("release", RELEASES[RELEASES.index("2.0.1") :])
+def test_the_threshold_of_the_best_stage_is_beside_that_of_the_counts(tmp_path: Path, release: str):
+    result = result_in(tmp_path)
+    result.add(stage(tmp_path, 1, 0.4))
+    assert read_training_result(tmp_path, release).evaluate_config == {"iou_thr": 0.5, "conf_thr": 0.2}
+    result.add(stage(tmp_path, 2, 0.5, best_threshold=0.437))
+    result.add(stage(tmp_path, 3, 0.3, best_threshold=0.9))
+    expected = {"iou_thr": 0.5, "conf_thr": 0.2, "best_conf_thr": 0.437}
+    assert read_training_result(tmp_path, release).evaluate_config == expected
+    again = result_in(tmp_path)
+    again.restore()
+    assert again.stages == result.stages
 
 
 def test_counts_are_integers_and_rates_are_in_0_to_1(tmp_path: Path):
@@ -311,3 +340,92 @@ def test_the_training_is_told_whether_a_stage_is_left(tmp_path: Path):
     assert result_in(tmp_path).restore()
     (tmp_path / "1.pth").unlink()
     assert not result_in(tmp_path).restore()
+
+
+R50_BYTES = 152_000_000  # of the weights of RetinaNet with a ResNet-50
+
+
+def large_stage(folder: Path, step: int, map50: float, size: int = R50_BYTES) -> Stage:
+    """A stage with a sparse file, which takes no space on the disk."""
+    added = stage_with_config(folder, step, map50)
+    os.truncate(str(folder / added.files[0]), size)
+    return added
+
+
+def packed_bytes(folder: Path) -> int:
+    """Everything that the platform packs."""
+    packed = read_training_result(folder)
+    files = [path for kept in packed.stages.values() for path in kept.files.values()]
+    attachments = folder / "attachments"
+    files += [attachments / section / name for section, given in packed.attachments.items() for name in given]
+    return sum(file.stat().st_size for file in files)
+
+
+@pytest.mark.parametrize(
+    ("maps", "size", "kept"),
+    [
+        pytest.param([0.1] * 12, R50_BYTES, range(7, 13), id="six of R50"),
+        pytest.param([0.9] + [0.1] * 11, R50_BYTES, [1, *range(8, 13)], id="the best and the latest five"),
+        pytest.param([0.9, 0.1, 0.1], 600_000_000, [1, 3], id="never fewer than the best and the latest"),
+        pytest.param([0.1, 0.1, 0.9], 1_100_000_000, [3], id="one that is both, and too large"),
+        pytest.param([0.1] * 12, 90_000_000, range(3, 13), id="ten of a smaller network"),
+    ],
+)
+def test_the_stages_that_are_kept_can_be_imported_as_one_model(tmp_path: Path, maps, size: int, kept):
+    result = result_in(tmp_path)
+    for step, map50 in enumerate(maps, start=1):
+        result.add(large_stage(tmp_path, step, map50, size))
+    assert names(tmp_path) == [f"iter_{step}" for step in kept]
+    assert sorted(tmp_path.glob("*.pth")) == sorted(tmp_path / f"{step}.pth" for step in kept)
+    assert sorted(path.name for path in tmp_path.glob("iter_*")) == sorted(f"iter_{step}" for step in kept)
+    if len(kept) > 2:
+        assert packed_bytes(tmp_path) < 1_024_000_000
+
+
+def test_a_long_run_says_once_why_it_keeps_fewer(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    result = result_in(tmp_path)
+    with caplog.at_level(logging.INFO):
+        for step in range(1, 12):
+            result.add(large_stage(tmp_path, step, 0.1))
+    assert len(caplog.messages) == 1
+    assert "YMIR imports a model of less than 1,024 MB" in caplog.messages[0]
+
+
+def test_an_export_and_plots_count_as_well(tmp_path: Path):
+    result = result_in(tmp_path)
+    for step in range(1, 7):
+        result.add(large_stage(tmp_path, step, step / 10))
+    assert len(names(tmp_path)) == 6
+    result.attach("evaluation", {"plot.png": bytes(1000), "large.json": bytes(120_000_000)})
+    assert names(tmp_path) == [f"iter_{step}" for step in range(2, 7)]
+    (tmp_path / "iter_6.onnx").touch()
+    os.truncate(str(tmp_path / "iter_6.onnx"), R50_BYTES)
+    result.add_file("iter_6", "iter_6.onnx")
+    assert names(tmp_path) == [f"iter_{step}" for step in range(3, 7)]
+    assert read_training_result(tmp_path).best.files.keys() == {"6.pth", "config.yaml", "iter_6.onnx"}
+    assert packed_bytes(tmp_path) < 1_024_000_000
+
+
+def test_a_resumed_list_of_an_earlier_version_is_shortened_by_its_next_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(training_result, "IMPORT_LIMIT_BYTES", 1 << 60)
+    first = result_in(tmp_path)
+    for step in range(1, 11):
+        first.add(large_stage(tmp_path, step, 0.1))
+    monkeypatch.undo()
+    second = result_in(tmp_path)
+    assert second.restore()
+    assert len(names(tmp_path)) == 10
+    second.add(large_stage(tmp_path, 11, 0.1))
+    assert names(tmp_path) == [f"iter_{step}" for step in range(6, 12)]
+    third = result_in(tmp_path)
+    assert third.restore()
+    assert third.stages == second.stages
+
+
+def test_early_releases_pack_the_best_stage_only_and_so_keep_ten(tmp_path: Path):
+    result = TrainingResult(tmp_path, tmp_path / "result.yaml", writes_stages=False)
+    for step in range(1, 13):
+        result.add(large_stage(tmp_path, step, 0.1))
+    assert len(result.stages) == 10

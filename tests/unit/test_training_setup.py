@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any, Mapping
@@ -38,7 +39,24 @@ def test_the_block_has_the_resolved_config_and_both_sets(tmp_path: Path, caplog:
     assert any(
         line.startswith("computing in fp32 on CPU (") and line.endswith("process 1 of 1") for line in caplog.messages
     )
-    assert any(line.startswith("resolved configuration:\n") for line in caplog.messages)
+
+
+def test_the_resolved_config_is_handed_over_as_a_file_and_its_differences_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    texts: list[str] = []
+    job = dataclasses.replace(tiny_job(tmp_path, {"patience": 3}), on_config=texts.append)
+    with caplog.at_level(logging.DEBUG), training_setup(job, load_config, unchanged) as setup:
+        (text,) = texts
+        assert load_config(written(tmp_path / "again.yaml", text)) == setup.cfg  # it is a config_file itself
+    assert f"resolved configuration:\n{text}" in caplog.messages
+    (line,) = (message for message in caplog.messages if message.startswith(f"changed from {TINY_CONFIG}: "))
+    assert "SOLVER.MAX_ITER 100 -> 4" in line
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
 
 
 def test_the_engine_finishes_the_config_for_the_device(tmp_path: Path):

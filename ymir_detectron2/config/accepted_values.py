@@ -9,7 +9,8 @@ import math
 from typing import Any, Iterator, Mapping, Sequence
 
 from ..errors import ConfigError, briefly
-from .settings import Limit
+from .image_sizes import MAX_EDGE, MAX_LONGEST_EDGE
+from .setting import Limit, from_0_to
 
 BOX_LOSSES = ("smooth_l1", "giou", "diou", "ciou")
 CORRECT_IT = "correct it in config_file or args_options"
@@ -74,9 +75,9 @@ _FROM_1 = Limit("at least 1", lambda number: number >= 1)
 # more than any machine can compute, and far less than where torch's sizes overflow
 _CHANNELS = Limit("from 1 to 65536", lambda number: 1 <= number <= 65536)
 _LAYERS = Limit("from 0 to 100", lambda number: 0 <= number <= 100)
-_LONGEST_EDGE = Limit("from 1 to 1000000", lambda number: 1 <= number <= 1_000_000)  # 99999 means no limit
-_EDGE = Limit("from 1 to 32768", lambda number: 1 <= number <= 32768)
-_EDGE_OR_0 = Limit("from 0 to 32768", lambda number: 0 <= number <= 32768)  # 0: images are not resized
+_LONGEST_EDGE = Limit(f"from 1 to {MAX_LONGEST_EDGE}", lambda number: 1 <= number <= MAX_LONGEST_EDGE)
+_EDGE = Limit(f"from 1 to {MAX_EDGE}", lambda number: 1 <= number <= MAX_EDGE)
+_EDGE_OR_0 = from_0_to(MAX_EDGE)  # 0: images are not resized
 _BATCH = Limit("from 1 to 65536", lambda number: 1 <= number <= 65536)
 _ANCHOR = Limit("above 0 and at most 1e6", lambda number: 0 < number <= 1e6)
 _RATIO = Limit("from 1e-6 to 1e6", lambda number: 1e-6 <= number <= 1e6)

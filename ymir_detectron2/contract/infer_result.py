@@ -11,9 +11,18 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, NamedTuple, Sequence
+from typing import Any, BinaryIO, Iterator, Mapping, NamedTuple, Sequence
 
 from ..atomic_file import atomic_write
+from ..errors import DatasetError
+from ..untrusted_files import open_regular, read_regular
+
+_FIRST_LINE = b'{"detection": {'
+_MOST_LINE_BYTES = 64 << 20
+"""Of the line of one image: half a million boxes."""
+_MOST_FOREIGN_BYTES = 512 << 20
+"""Of a file that another executor has laid out, which has to be read as a whole."""
+_MOST_PIXELS = 1 << 31
 
 
 class ResultBox(NamedTuple):
@@ -80,3 +89,50 @@ class InferResultWriter:
         if error is None:
             self._file.write("\n}}\n")
         return self._context.__exit__(error_type, error, traceback)
+
+
+def read_infer_result(path: Path) -> Iterator[tuple[str, list[ResultBox]]]:
+    """Yield the base name and the boxes of each image of an infer-result.json, in the order of the file.
+
+    A file of `InferResultWriter` has a line per image and is read line by line, however many there are; one of another
+    executor is read as a whole.
+
+    Raises:
+        DatasetError: the file is missing, damaged, or something else; found when the damaged image is reached.
+    """
+    try:
+        with open_regular(path) as file:
+            if file.readline(_MOST_LINE_BYTES).strip() == _FIRST_LINE:
+                entries = _entries_by_line(file)
+            else:
+                entries = iter(json.loads(read_regular(path, _MOST_FOREIGN_BYTES))["detection"].items())
+            for name, entry in entries:
+                yield name, _boxes(entry)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); run inference first") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        finding = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DatasetError(f"{path}: is not a result of inference ({finding}); run inference again") from error
+
+
+def _entries_by_line(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    while True:
+        line = file.readline(_MOST_LINE_BYTES).strip()
+        if line == b"}}":
+            return
+        # ValueError at the end of a file that breaks off
+        ((name, entry),) = json.loads(b"{" + line.rstrip(b",") + b"}").items()
+        yield name, entry
+
+
+def _boxes(entry: Mapping[str, Any]) -> list[ResultBox]:
+    return [_box(item) for item in (entry["boxes"] if "boxes" in entry else entry["annotations"])]
+
+
+def _box(item: Mapping[str, Any]) -> ResultBox:
+    frame = item["box"]
+    box = ResultBox(frame["x"], frame["y"], frame["w"], frame["h"], item["class_name"], item["score"])
+    is_sane = all(-_MOST_PIXELS < number < _MOST_PIXELS for number in box[:4]) and 0 <= box.score <= 1
+    if not (can_be_result_box(list(box)) and is_sane):
+        raise ValueError(f"{str(box)[:100]} cannot be a box")
+    return box

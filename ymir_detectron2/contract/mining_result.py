@@ -11,11 +11,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import IO, Iterable, Iterator, Tuple
 
 from ..atomic_file import atomic_write
+from ..errors import DatasetError
+from ..untrusted_files import MAX_PATH_CHARS, open_regular
 
 _RUN = 50_000
 """Candidates sorted in memory at a time: about 10 MB, at 200 bytes for a path and its score."""
@@ -72,3 +75,23 @@ def _read_run(file: IO[bytes], offset: int, count: int) -> Iterator[_Scored]:
         line = file.readline()
         offset += len(line)
         yield from json.loads(line)
+
+
+def read_mining_result(path: Path) -> Iterator[tuple[str, float]]:
+    """Yield the asset and the score of each line of a result.tsv, in the order of the file.
+
+    Raises:
+        DatasetError: the file is missing or something else; found when the damaged line is reached.
+    """
+    try:
+        with open_regular(path) as file:
+            # as bytes, in which a name may hold any line end but this one
+            for line in iter(lambda: file.readline(4 * MAX_PATH_CHARS), b""):
+                asset, tab, score = line.rstrip(b"\n").rpartition(b"\t")
+                if not (tab and math.isfinite(float(score))):
+                    raise ValueError("a line is not a path, a tab and a number")
+                yield asset.decode("utf-8", "surrogateescape"), float(score)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); run mining first") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: is not a result of mining ({error}); run mining again") from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ..errors import ConfigError, ModelError, briefly
 from ..untrusted_files import is_file, is_path
@@ -53,16 +53,28 @@ def find_model_package(task: Task, key: str) -> ModelPackage | None:
     if not isinstance(names, list) or not all(map(is_path, names)):
         raise ConfigError(f"config.yaml: {key} must be a list of paths, found {briefly(value)}; choose the model again")
     paths = [task.paths.resolve(name) for name in names]
-    if not paths:
-        return None
-    weights = _choose_weights(paths, key, task.input_models_dir)
+    return model_package(paths, task.input_models_dir, key) if paths else None
+
+
+def model_package(files: Sequence[Path], models_dir: Path, source: str) -> ModelPackage:
+    """Return the model that consists of these files; what else they may be, such as an ONNX model, is not used.
+
+    Args:
+        files: at least one; of several weight files that of the best stage is taken.
+        models_dir: the folder that may hold ymir-info.yaml or result.yaml.
+        source: who names the files, for the log and errors.
+
+    Raises:
+        ModelError: none is a weight file, or several are and nothing says which is best.
+    """
+    weights = _choose_weights(files, source, models_dir)
     # our own stages always have a config.yaml next to the weights; other names only count when the task lists them
-    configs = [weights.with_name("config.yaml"), *(path for path in paths if path.suffix in CONFIG_SUFFIXES)]
+    configs = [weights.with_name("config.yaml"), *(path for path in files if path.suffix in CONFIG_SUFFIXES)]
     return ModelPackage(
         weights=weights,
         config=next((path for path in configs if is_file(path) and path.name not in _NOT_CONFIGS), None),
-        class_names=_trained_class_names(task.input_models_dir / "ymir-info.yaml"),
-        source=key,
+        class_names=_trained_class_names(models_dir / "ymir-info.yaml"),
+        source=source,
     )
 
 
@@ -75,7 +87,7 @@ def _trained_class_names(info_file: Path) -> tuple[str, ...] | None:
     return tuple(str(name) for name in names) or None
 
 
-def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
+def _choose_weights(paths: Sequence[Path], key: str, models_dir: Path) -> Path:
     # the platform passes the files of one stage, the verifier those of all stages
     candidates = sorted(path for path in paths if path.suffix in WEIGHT_SUFFIXES and is_file(path))
     if not candidates:
@@ -92,7 +104,7 @@ def _choose_weights(paths: list[Path], key: str, models_dir: Path) -> Path:
     raise ModelError(f"{key}: which of {named} is meant? No result.yaml or ymir-info.yaml says; list one of them")
 
 
-def _listed(paths: list[Path]) -> str:
+def _listed(paths: Sequence[Path]) -> str:
     more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
     return ", ".join(map(str, paths[:_MOST_NAMED])) + more
 

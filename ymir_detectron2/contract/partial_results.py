@@ -219,6 +219,15 @@ def remove_partial_results(output_dir: Path, machine_rank: int = 0) -> None:
         _remove_tree(folder)
 
 
+def has_finished_block(folder: Path) -> bool:
+    """Return whether a folder of partial results holds any complete line."""
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with open_regular(path) as file:
+            if any(_parse(line) is not None for line in file):
+                return True
+    return False
+
+
 def marker_name(rank: int, token: str) -> str:
     """Return the name of the file by which processes find out who shares a folder; rank 0 never removes its own."""
     return f"process-{rank}-{token}"

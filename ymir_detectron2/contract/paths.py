@@ -38,6 +38,13 @@ class PathMap:
             return self._resolve(path.replace("\\", "/"))
         return real
 
+    def container_path(self, path: Path) -> str:
+        """Return a real path below /in or /out as files of the platform write it; others stay as they are."""
+        for prefix, folder in (("/in", self.in_dir), ("/out", self.out_dir)):
+            if folder in path.parents:
+                return f"{prefix}/{path.relative_to(folder).as_posix()}"
+        return str(path)
+
     def _resolve(self, path: str) -> Path:
         path = os.path.normpath(path)  # YMIR 1.1 writes /in/assets/./17/8e5f.jpeg
         for prefix, folder in (("/in", self.in_dir), ("/out", self.out_dir)):

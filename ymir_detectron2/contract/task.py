@@ -42,7 +42,7 @@ class Task:
     infer_result: Path
     monitor: Path
     config: Mapping[str, Any]
-    """config.yaml unchanged; `settings.read_settings` reads the hyper-parameters from it."""
+    """config.yaml unchanged; `read_settings` of config/ reads the hyper-parameters from it."""
     class_names: tuple[str, ...]
     """In the order of the class ids; empty where config.yaml names none."""
     gpu_ids: tuple[int, ...] | None

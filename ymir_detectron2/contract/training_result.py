@@ -27,12 +27,14 @@ import yaml
 from ..atomic_file import atomic_write
 from ..errors import briefly
 from ..untrusted_files import path_below
+from .import_limit import IMPORT_LIMIT_BYTES, tar_bytes
 
 logger = logging.getLogger(__name__)
 
-STAGES_KEPT = 10  # and the best one, as in the platform's own SDK; the platform sets no limit, the disk does
+STAGES_KEPT = 10  # and the best one, as in the platform's own SDK; fewer where together they are too large to import
 IOU_THRESHOLD, SCORE_THRESHOLD = 0.5, 0.2
-"""Thresholds for tp, fp and fn."""
+"""Thresholds for tp, fp and fn: the form's default `conf_threshold`, with which whoever turns no key infers, and the
+same for all stages and trainings, so that their counts can be compared."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,15 @@ class Stage:
     """Decides which stage is best, in [0, 1]; below 0: `map50` does."""
     measured: bool = True
     """False for weights that were saved without an evaluation, e.g. on a stop: the next stage replaces them."""
+    best_threshold: float | None = None
+    """The score threshold with the highest F1, in [0, 1]; None where no detection is a true positive."""
 
 
 class TrainingResult:
-    """Keeps result.yaml and the weight files in step: the latest ten stages and the best one."""
+    """Keeps result.yaml and the weight files in step: the best stage and up to ten of the latest.
+
+    YMIR packs all of them as one model: as many are kept as it imports, but always the best and the latest one.
+    """
 
     def __init__(
         self, models_dir: Path, result_file: Path, *, writes_stages: bool, record: Path | None = None
@@ -75,6 +82,7 @@ class TrainingResult:
         self._attachments: dict[str, list[str]] = {}
         self._dropped: list[str] = []
         """Files and folders of stages that are not kept: on record first, since a kill may prevent their removal."""
+        self._has_said_limit = False
 
     @property
     def models_dir(self) -> Path:
@@ -99,10 +107,33 @@ class TrainingResult:
             self._attachments = {}  # they belong to the former best stage
             self._copy_own_files(best)
         self._stages = [old for old in self._stages[:-STAGES_KEPT] if old is best] + self._stages[-STAGES_KEPT:]
+        self._save_what_fits(offered)
+
+    def _save_what_fits(self, offered: Sequence[Stage]) -> None:
+        """Drop the oldest stages until YMIR imports the others; save the list, then remove files that are not in it."""
+        best, latest = self.best(), self._stages[-1]
+        droppable = [stage for stage in self._stages if stage is not best and stage is not latest]
+        # YMIR up to 1.2 packs the files of the best one only
+        while self._writes_stages and droppable and self._packed_bytes() >= IMPORT_LIMIT_BYTES:
+            self._stages.remove(droppable.pop(0))
+            if not self._has_said_limit:
+                self._has_said_limit = True
+                logger.info("%s keeps the best stage and the latest ones, fewer than %d: YMIR imports a model of less"
+                            " than 1,024 MB", self._models_dir, STAGES_KEPT)  # fmt: skip
         self._dropped = [name for old in offered if old not in self._stages for name in (*old.files, old.name)]
         self._save()
         # only after result.yaml is replaced: the platform refuses the whole model for one missing file
         self._remove_dropped()
+
+    def _packed_bytes(self) -> int:
+        places = [self._place(stage, name) for stage in self._stages for name in stage.files]
+        places += [self._attachment(section, name) for section, names in self._attachments.items() for name in names]
+        return tar_bytes(place.stat().st_size for place in places if place.is_file())
+
+    def _place(self, stage: Stage, name: str) -> Path:
+        """Return where the platform finds a file of a stage from 1.3 on."""
+        own = self._models_dir / stage.name / name
+        return own if own.is_file() else self._models_dir / name
 
     def _remove_dropped(self) -> None:
         """Remove files and folders of stages that are not kept, unless one that is kept has the same name."""
@@ -136,23 +167,22 @@ class TrainingResult:
 
     def add_file(self, stage_name: str, name: str) -> None:
         """Add a file in /out/models to a stage, e.g. its ONNX export."""
+        offered = self._stages
         self._stages = [
-            replace(stage, files=(*stage.files, name)) if stage.name == stage_name else stage for stage in self._stages
+            replace(stage, files=(*stage.files, name)) if stage.name == stage_name else stage for stage in offered
         ]
-        self._save()
+        self._save_what_fits(offered)
 
     def attach(self, section: str, files: Mapping[str, bytes]) -> None:
         """Write files that belong to the best stage; they are listed until another stage is the best.
 
-        Releases before 1.3 know no attachments and get none.
+        Releases before 1.3 know no attachments: for them the files are there, and not listed.
         """
-        if not self._writes_stages:
-            return
         for name, content in files.items():
             with atomic_write(self._attachment(section, name), "wb") as file:
                 file.write(content)
-        self._attachments[section] = list(files)
-        self._save()
+        self._attachments[section] = list(dict.fromkeys([*self._attachments.get(section, []), *files]))
+        self._save_what_fits(list(self._stages))
 
     def restore(self) -> bool:
         """Read the list of an earlier process and keep the stages whose files are still there.
@@ -210,7 +240,7 @@ class TrainingResult:
                     }
                     for stage in self._stages
                 },
-                "evaluate_config": {"iou_thr": IOU_THRESHOLD, "conf_thr": SCORE_THRESHOLD},
+                "evaluate_config": _evaluate_config(best),
                 **self._existing_attachments(),
             }
         else:
@@ -232,6 +262,14 @@ class TrainingResult:
         return self._models_dir / "attachments" / section / name
 
 
+def _evaluate_config(best: Stage) -> dict[str, float]:
+    """Return where the counts of the stages were made, and the best threshold: floats only, or the model is refused."""
+    config = {"iou_thr": IOU_THRESHOLD, "conf_thr": SCORE_THRESHOLD}
+    if best.best_threshold is not None:
+        config["best_conf_thr"] = _rate(best.best_threshold)  # passed over by YMIR, which packs it with the model
+    return config
+
+
 def _read_stage(fields: Mapping[str, Any]) -> Stage:
     """Return a stage of the record.
 
@@ -240,7 +278,8 @@ def _read_stage(fields: Mapping[str, Any]) -> Stage:
     """
     stage = Stage(**{**fields, "files": tuple(_read_names(fields["files"]))})
     names = (stage.name, *stage.metrics)
-    numbers = (stage.map50, stage.score, *stage.metrics.values())
+    best_threshold = 0.0 if stage.best_threshold is None else stage.best_threshold
+    numbers = (stage.map50, stage.score, best_threshold, *stage.metrics.values())
     if not (stage.name.isidentifier() and all(type(name) is str for name in names) and type(stage.measured) is bool):
         raise ValueError("a stage has a name that is none")
     # NaN and infinity are floats, and count as 0; an integer beyond 64 bits is no count

@@ -152,18 +152,37 @@ def _read_exif(image: Image.Image, path: Path, late_metadata: bool) -> Image.Exi
         return image.getexif()
 
 
-def read_image_bgr(path: Path) -> np.ndarray:
+def read_image_bgr(path: Path, *, least_side: int = 0) -> np.ndarray:
     """Return the upright image as (H, W, 3) uint8 in BGR order.
 
     Grey becomes three equal channels, more than 8 bits are stretched by `bit_depth.STRETCH_RULE`, transparency is
     dropped, CMYK is converted. A JPEG may lack its end, see `incomplete_files.MOST_MISSING`.
+
+    Args:
+        least_side: for thumbnails, the longer side may be smaller than that of the image, but not below this: a JPEG
+            is then decoded at a half, a quarter or an eighth, which is up to ten times faster; 0: as it is.
 
     Raises:
         ImageError: no such file, not an image, one of which too much is missing, or one that `reading_guard` leaves
             out.
     """
     with guard().in_work(path):
-        return _read(path, _decode_bgr)
+        return _read(path, functools.partial(_decode_bgr, least_side=least_side))
+
+
+def image_to_bgr(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an image that PIL has opened as `read_image_bgr` does; of 16-bit colour PIL keeps 8 bits.
+
+    Raises:
+        ImageError: it has no pixels, or PIL cannot load them.
+    """
+    try:
+        image.load()  # first, since it is deep then only if its samples are
+        if not (image.width and image.height):
+            raise ValueError("it has no pixels")
+        return _upright_bgr(image, DeepPixels(image, lambda: image) if is_deep(image) else None)
+    except _DAMAGED as error:
+        raise _image_error(Path(getattr(image, "filename", "") or "the given image"), error) from error
 
 
 def _read(path: Path, read: Callable[[Path, BinaryIO], _Content]) -> _Content:
@@ -187,8 +206,12 @@ def _read(path: Path, read: Callable[[Path, BinaryIO], _Content]) -> _Content:
         raise _image_error(path, error) from error
 
 
-def _decode_bgr(path: Path, file: BinaryIO) -> np.ndarray:
+def _decode_bgr(path: Path, file: BinaryIO, least_side: int) -> np.ndarray:
     with _open(path, file) as image:
+        if least_side:
+            # both sides by the longer one; PIL's JPEG reader takes the nearest of its scales that is not smaller
+            share = least_side / max(image.size)
+            image.draft(None, (max(1, int(image.width * share)), max(1, int(image.height * share))))
         guard().reserve(path, (image.height, image.width), decoding_bytes(image))
         if image.format in _JPEG and lacks_end_mark(file, file.tell()):
             # PIL decodes the zeros of an unfinished download to grey without an error; a repaired copy has its end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Protocol
 
-from ..config.settings import InferSettings
+from ..config.prediction_settings import InferSettings
 from ..contract.model_package import ModelPackage
 from ..detections import Detector
 from ..training.job import TrainJob, TrainSummary
@@ -26,6 +26,14 @@ class DetectorOptions:
     """Configuration keys of args_options."""
     class_names: tuple[str, ...]
     """The classes of the task; () when it does not name them."""
+
+    @classmethod
+    def from_settings(
+        cls, settings: InferSettings, gpu_ids: tuple[int, ...] | None, overrides: Mapping[str, Any],
+        class_names: tuple[str, ...] = (),
+    ) -> DetectorOptions:  # fmt: skip
+        """Return the options of a task with these settings."""
+        return cls(settings, gpu_ids, settings.conf_threshold, settings.batch_size, overrides, class_names)
 
 
 class Engine(Protocol):

@@ -62,7 +62,9 @@ def class_names_of(
     stored = metadata.get("class_names") or package.class_names or of_task
     names = tuple(str(name) for name in stored) if isinstance(stored, (list, tuple)) else ()
     if not names:
-        raise ConfigError("config.yaml: class_names is missing, and the model does not know them; list them")
+        raise ConfigError(
+            "config.yaml: class_names is missing, and the model does not know them; list them (--classes)"
+        )
     if of_task and sorted(map(class_key, names)) != sorted(map(class_key, of_task)):  # another order is fine
         raise ModelError(
             f"{package.weights}: was trained for {', '.join(names)}, but the task is about {', '.join(of_task)};"

@@ -9,8 +9,12 @@ from .zoo import detectron2_is_there
 _REPAIR = "install it as its INSTALL.md says, use the image that has it, or set engine: torch"
 
 
-def choose_engine(requested: str) -> tuple[str, str]:
+def choose_engine(requested: str, *, without_detectron2: str = "") -> tuple[str, str]:
     """Return the name of the engine for `settings.engine`, and the reason for the log.
+
+    Args:
+        requested: `auto` or the name of an engine.
+        without_detectron2: names keys of the task that detectron2 does not implement, for `auto`.
 
     Raises:
         ConfigError: the engine that was asked for is not installed.
@@ -22,6 +26,8 @@ def choose_engine(requested: str) -> tuple[str, str]:
         if not is_installed:
             raise ConfigError(f"engine: detectron2 is not installed here; {_REPAIR}")
         return "detectron2", "config.yaml asks for it"
+    if is_installed and without_detectron2:
+        return "torch", f"detectron2 does not implement {without_detectron2}"
     return ("detectron2", "detectron2 is installed") if is_installed else ("torch", "detectron2 is not installed")
 
 

@@ -37,7 +37,7 @@ class TorchDetector(BaseDetector):
         super().__init__(
             model, cfg, class_names, device=device, autocast_dtype=autocast_dtype, batch_size=batch_size
         )
-        self._score_threshold = score_threshold
+        self.score_threshold = score_threshold
 
         # only this is compiled: anchors are cached, and the number of candidates in decoding varies
         def network(images: Tensor) -> tuple[Levels, Levels, Levels]:
@@ -67,5 +67,5 @@ class TorchDetector(BaseDetector):
         images, image_hws = model.preprocess([self._to_chw(pixels) for pixels in batch])
         levels, logits, deltas = self._network(images.to(dtype=model.dtype, memory_format=model.memory_format))
         dense = model.dense(levels, logits, deltas)
-        decoded = model.decode(dense, image_hws, score_threshold=self._score_threshold)
+        decoded = model.decode(dense, image_hws, score_threshold=self.score_threshold)
         return extract_dense(decoded, levels, dense.logits, model.strides, image_hws, extract)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .. import distributed
+from ..config.image_sizes import with_image_size
 from ..config.model_keys import PREDICTION_KEYS
 from ..config.retinanet_config import RetinaNetConfig, load_config
 from ..config.supported import check_supported
@@ -72,23 +73,31 @@ class TorchEngine:
                 logger.info("%d steps were skipped because fp16 overflowed", trainer.skipped_steps)
             return run.summary(describe_device(device))
 
-    def load_detector(self, package: ModelPackage, options: DetectorOptions) -> Detector:
-        """Load a trained model for the classes that it was trained for."""
+    def load_detector(
+        self, package: ModelPackage, options: DetectorOptions, *, fuse: bool = True, channels_last: bool = True
+    ) -> Detector:
+        """Load a trained model for the classes that it was trained for.
+
+        Args:
+            fuse: fold normalisation layers into convolutions. A measurement may leave this out, a task never does.
+            channels_last: likewise, the memory format.
+        """
         require_free(options.overrides)
-        cfg = load_config(config_of(package), PREDICTION_KEYS).merged(options.overrides, "args_options")
+        cfg = with_image_size(load_config(config_of(package), PREDICTION_KEYS), options.settings.image_size)
+        cfg = cfg.merged(options.overrides, "args_options")
         checkpoint = read_checkpoint(package.weights)
         names = class_names_of(package, checkpoint.metadata, options.class_names)
         device = choose_device(options.gpu_ids, distributed.local_rank())
         settings = options.settings
         configure_cuda(cfg, device)
-        model = _on_device(build_retinanet(cfg, len(names)), device, channels_last=settings.channels_last != "never")
+        model = _on_device(build_retinanet(cfg, len(names)), device, channels_last=channels_last)
         warn_of_detector_options(cfg, options.overrides, device)
         require_complete(load_weights(model, checkpoint.state_dict, str(package.weights)), package, len(names))
         dtype = choose_arithmetic(settings.precision, device, cfg["MODEL.META_ARCHITECTURE"])
         logger.info("loaded %s (%s), computing in %s on %s", package.weights, ", ".join(names), name_of(dtype),
                     describe_device(device))  # fmt: skip
         model.eval()
-        if settings.fuse != "never":
+        if fuse:
             # the compiler chooses kernels itself, and cannot trace a direct call of oneDNN
             prepare_for_inference(model, fix_kernels=settings.compile != "always")
         if dtype == torch.bfloat16 and _CASTS_WHOLE_NETWORKS:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import distributed
 from ..config.engine_config import AnyConfig, ConfigLoader
+from ..config.resolved_config import differences, resolved_yaml
 from ..dataset.coco_json import CocoDataset, load_coco_json
 from ..dataset.reading_guard import guard
 from ..detections import Detector
@@ -20,12 +21,15 @@ from ..retinanet.checkpoint import LoadReport
 from ..training.anchor_check import with_checked_anchors
 from ..training.augmentations import augmentation_bytes_per_pixel
 from ..training.checkpointing import fingerprint
+from ..training.cost import describe_plan, many_passes_warning
 from ..training.ema import ModelEma
 from ..training.evaluate import StageEvaluator, evaluate_detector
 from ..training.job import TrainJob
 from ..training.resolve_config import log_batch_and_rate, resolve_config
 from ..training.run import StepTrainer, TrainingRun
 from ..training.sampling import require_even_shares
+from ..training.time_left import plan_training
+from ..training.training_progress import TrainingProgress
 from ..training.validation_loss import LossSums, ValidationLoss
 from .arithmetic import name_of
 from .devices import choose_arithmetic, choose_device, configure_cuda, describe_device, loader_workers
@@ -73,15 +77,34 @@ class TrainingSetup(Generic[AnyConfig]):
             loss_sums: computes the losses of the validation set; None: they are not measured.
         """
         job = self.job
+        progress = self._progress(has_ema=ema is not None, has_losses=loss_sums is not None)
         measure_losses = None
         if loss_sums is not None:
-            measure_losses = ValidationLoss(model, self.cfg, self.val_set, loss_sums, job.stop_requested).measure
+            measure_losses = ValidationLoss(
+                model, self.cfg, self.val_set, loss_sums, job.stop_requested, progress.end_image
+            ).measure
         evaluator = StageEvaluator(
-            model, lambda: evaluate_detector(detector, self.val_set, job), best_metric=job.settings.best_metric,
-            ema=ema, measure_losses=measure_losses,
+            model, lambda: evaluate_detector(detector, self.val_set, job, progress.end_image),
+            best_metric=job.settings.best_metric, ema=ema, measure_losses=measure_losses,
         )  # fmt: skip
         return TrainingRun(
-            job, self.cfg, model, trainer, evaluator, fingerprint(job, self.cfg, engine, self.precision)
+            job, self.cfg, model, trainer, evaluator, progress, fingerprint(job, self.cfg, engine, self.precision)
+        )
+
+    def _progress(self, *, has_ema: bool, has_losses: bool) -> TrainingProgress:
+        """Log what there is to do, and return what reports how much of it is done."""
+        job, cfg, patience = self.job, self.cfg, self.job.settings.patience
+        plan = plan_training(
+            cfg, num_val_images=len(self.val_set), world_size=distributed.world_size(), has_ema=has_ema,
+            has_losses=has_losses, has_export=bool(job.settings.export),
+        )  # fmt: skip
+        if distributed.rank() == 0:
+            sizes = {"batch_size": cfg["SOLVER.IMS_PER_BATCH"], "num_train_images": len(self.train_set)}
+            logger.info(describe_plan(plan, **sizes, num_val_images=len(self.val_set)))
+            if warning := many_passes_warning(plan, **sizes, patience=patience):
+                logger.warning(warning)
+        return TrainingProgress(
+            plan, job.on_progress, patience=patience, is_on_cpu=self.device.type == "cpu", config_file=job.config_file
         )
 
 
@@ -105,7 +128,8 @@ def training_setup(
         cfg = resolve_config(job, load_config)
         dtype = choose_arithmetic(job.settings.precision, device, cfg["MODEL.META_ARCHITECTURE"])
         cfg = finish_config(_with_task_values(job, cfg, device, dtype), device)
-        warn_of_training_options(cfg, job.overrides, load_config(job.config_file), device)
+        base = load_config(job.config_file)
+        warn_of_training_options(cfg, job.overrides, base, device)
         guard().expect(
             workers=cfg["DATALOADER.NUM_WORKERS"],
             augmentation_bytes_per_pixel=augmentation_bytes_per_pixel(job.settings.augmentations),
@@ -118,7 +142,11 @@ def training_setup(
         log_batch_and_rate(cfg)
         logger.info("computing in %s on %s, process %d of %d", setup.precision, describe_device(device),
                     distributed.rank() + 1, distributed.world_size())  # fmt: skip
-        logger.info("resolved configuration:\n%s", cfg.to_yaml())
+        if distributed.rank() == 0:
+            text = resolved_yaml(cfg, job.settings)
+            job.on_config(text)
+            logger.debug("resolved configuration:\n%s", text)
+            logger.info("changed from %s: %s", job.config_file, differences(cfg, base) or "nothing")
         yield setup
     finally:
         distributed.destroy_process_group()

@@ -1,6 +1,6 @@
-"""Precision-recall curves, and precision, recall and F1 over the score threshold, from one matching.
+"""Precision, recall and F1 over the score threshold, from the matching of a set.
 
-Letters: K classes, T thresholds, D detections of all images.
+Letters: T thresholds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from .matching import Matches
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """COCO's recall points."""
-_MAX_DETECTIONS = 100  # per image and class, best first, as COCO's AP: a detector that floods an image gains nothing
 
 
 class ConfidenceCurve(NamedTuple):
@@ -24,30 +23,6 @@ class ConfidenceCurve(NamedTuple):
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
-
-
-def precision_by_class(matches: Matches) -> dict[int, np.ndarray]:
-    """Compute the interpolated precision-recall curve of each class with ground truth.
-
-    Returns:
-        Class -> (101,) best precision at each of RECALLS or above, 0 where the recall is not reached; its mean is the
-        AP at the IoU of the matching.
-
-    Source: COCOeval.accumulate of pycocotools.
-    """
-    curves = {}
-    image_index = np.repeat(np.arange(len(matches.starts) - 1), np.diff(matches.starts))  # (D,)
-    for class_id in np.flatnonzero(matches.gt_counts):
-        of_class = np.flatnonzero((matches.classes == class_id) & (matches.ranks < _MAX_DETECTIONS))
-        # By image and rank before the stable sort by score: AP depends on the order of equal scores; this is COCO's.
-        of_class = of_class[np.lexsort((matches.ranks[of_class], image_index[of_class]))]
-        order = of_class[np.argsort(-matches.scores[of_class], kind="stable")]
-        tp = np.cumsum(matches.is_tp[order])
-        precision = tp / np.arange(1, len(order) + 1)
-        envelope = np.maximum.accumulate(precision[::-1])[::-1]  # never rises with the recall
-        first_at_recall = np.searchsorted(tp / matches.gt_counts[class_id], RECALLS, side="left")
-        curves[int(class_id)] = np.append(envelope, 0.0)[first_at_recall]
-    return curves
 
 
 def confidence_curve(matches: Matches) -> ConfidenceCurve:

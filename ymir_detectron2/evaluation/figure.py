@@ -1,26 +1,20 @@
-"""A matplotlib figure that becomes a PNG of 800 pixels width, and the text that its fonts can draw.
+"""A matplotlib figure that becomes a PNG of 800 pixels width.
 
 pyplot is left out: it keeps every figure and its settings globally, and looks for a display.
-
-matplotlib brings DejaVu Sans, which has no Chinese characters. A class name that no installed font can draw is shown
-by its position in `class_names`, with the characters that can be drawn: 红细胞 as #0, 细胞 RBC as #0 RBC. So are names
-that are the same once they are shortened.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import functools
 import io
-import unicodedata
-from typing import Any, Iterator, Literal, Optional, Sequence
+from typing import Any, Iterator, Literal, Optional
 
 import matplotlib
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from .fonts import font_families
 
 WIDTH_PIXELS = 800
 _DPI = 100
@@ -41,16 +35,8 @@ _STYLE: dict[str, Any] = {
     "legend.framealpha": 0.9,
     "figure.constrained_layout.h_pad": 0.09,  # inches, twice matplotlib's own
     "figure.constrained_layout.w_pad": 0.09,
+    "text.parse_math": False,  # between two $ of a class name it would read a formula
 }
-
-_LATIN_FONT = "DejaVu Sans"
-_CHINESE_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans SC", "Noto Sans CJK JP", "Source Han Sans SC", "Source Han Sans CN",
-    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "PingFang SC",
-    "Arial Unicode MS",
-)  # fmt: skip
-"""In this order; the Docker image has WenQuanYi Micro Hei."""
-_MAX_NAME_WIDTH = 24
 
 
 class PngFigure:
@@ -81,50 +67,3 @@ def new_figure(height_pixels: int, layout: _Layout = "constrained") -> Iterator[
 def annotate_empty(axes: Axes, text: str) -> None:
     """Write a sentence into the middle of axes that have no data."""
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=GREY)
-
-
-@functools.lru_cache(maxsize=None)
-def font_families() -> tuple[str, ...]:
-    """Return the installed fonts to draw with, in order: each character comes from the first one that has it."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    chinese = [name for name in _CHINESE_FONTS if name in installed]
-    return (_LATIN_FONT, *chinese[:1])  # one is enough: each of them covers Chinese
-
-
-def drawable_names(class_names: Sequence[str]) -> list[str]:
-    """Shorten names to one line of at most 24 Latin characters' width that the fonts can draw; none occurs twice."""
-    names = [_drawable_name(index, name) for index, name in enumerate(class_names)]
-    counts = collections.Counter(names)
-    return [
-        name if counts[name] == 1 else drawable_text(f"#{index} {class_names[index]}")
-        for index, name in enumerate(names)
-    ]
-
-
-def _drawable_name(index: int, name: str) -> str:
-    drawable = drawable_text(name)
-    if drawable and all(character.isspace() or ord(character) in _supported_characters() for character in name):
-        return drawable
-    return f"#{index} {drawable}".strip()
-
-
-def drawable_text(text: str, max_width: int = _MAX_NAME_WIDTH) -> str:
-    """Reduce a text to one line of characters that the fonts can draw, shortened to `max_width` Latin characters."""
-    kept = "".join(character if ord(character) in _supported_characters() else " " for character in text)
-    line = " ".join(kept.split())
-    if text_width(line) > max_width:
-        while text_width(line) > max_width - 1:
-            line = line[:-1]
-        line = f"{line}…"
-    return line.replace("$", r"\$")  # between two of them matplotlib would read a formula
-
-
-def text_width(text: str) -> int:
-    """Return the width of a text in Latin characters; a Chinese character counts as two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-@functools.lru_cache(maxsize=None)
-def _supported_characters() -> frozenset[int]:
-    files = {font_manager.findfont(name) for name in font_families()}
-    return frozenset().union(*(font_manager.get_font(file).get_charmap() for file in files))

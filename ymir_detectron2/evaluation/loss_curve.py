@@ -1,4 +1,4 @@
-"""Losses over the steps of a training, in a bounded number of points however long the training is."""
+"""Losses and metrics over the steps of a training, in a bounded number of points however long the training is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MAX_POINTS = 1000
 
 
 class LossCurve(NamedTuple):
-    """Values of one loss; steps rise, values may be NaN."""
+    """Values of one loss or metric; steps rise, values may be NaN."""
 
     steps: Sequence[float]
     values: Sequence[float]

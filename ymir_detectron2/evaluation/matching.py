@@ -4,7 +4,7 @@ Letters: P images, N detections and G ground-truth boxes of one image, D detecti
 
 Within an image and a class, detections are taken best score first, and each gets the ground-truth box that it overlaps
 most among those still free. A weaker detection never takes a box from a better one, so one matching holds for every
-score threshold. The confusion matrix pairs boxes across classes and therefore matches them separately.
+score threshold. The confusion matrix pairs boxes across classes and therefore matches them separately (confusion.py).
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class EvaluatedImage(NamedTuple):
     """(N,) float64."""
     pred_classes: np.ndarray
     """(N,) int64, 0-based."""
+    image_hw: tuple[int, int] = (0, 0)
+    """Of the upright original image; (0, 0) where it is not known."""
 
 
 class Counts(NamedTuple):
@@ -81,8 +83,6 @@ class Matches(NamedTuple):
     """(D,) int64."""
     gt_index: np.ndarray
     """(D,) int64: index into the ground truth of the same image, or UNMATCHED."""
-    ranks: np.ndarray
-    """(D,) int64: how many detections of the same class in the same image come before it; 0 is the best."""
     gt_counts: np.ndarray
     """(K,) int64: ground-truth boxes of each class in the set."""
 
@@ -94,36 +94,27 @@ class Matches(NamedTuple):
 
 def match_set(images: Sequence[EvaluatedImage], num_classes: int, iou_threshold: float = IOU_THRESHOLD) -> Matches:
     """Match the detections of every image of a set to its ground truth."""
-    pairs = [match_image(image, iou_threshold) for image in images]
     gt_classes = _concatenate([image.gt_classes for image in images], np.int64)
     return Matches(
         starts=np.cumsum([0, *(len(image.pred_scores) for image in images)]),
         scores=_concatenate([image.pred_scores for image in images], np.float64),
         classes=_concatenate([image.pred_classes for image in images], np.int64),
-        gt_index=_concatenate([gt_index for gt_index, _ in pairs], np.int64),
-        ranks=_concatenate([ranks for _, ranks in pairs], np.int64),
+        gt_index=_concatenate([match_image(image, iou_threshold) for image in images], np.int64),
         gt_counts=np.bincount(gt_classes, minlength=num_classes),
     )
 
 
-def match_image(image: EvaluatedImage, iou_threshold: float = IOU_THRESHOLD) -> tuple[np.ndarray, np.ndarray]:
-    """Match each detection of an image to one ground-truth box of its class, or to none.
-
-    Returns:
-        (N,) int64 index in [0, G) or UNMATCHED, and (N,) int64 rank among the detections of the same class.
-    """
+def match_image(image: EvaluatedImage, iou_threshold: float = IOU_THRESHOLD) -> np.ndarray:
+    """Match each detection of an image to one ground-truth box of its class: (N,) index in [0, G), or UNMATCHED."""
     gt_index = np.full(len(image.pred_scores), UNMATCHED, dtype=np.int64)
-    ranks = np.zeros(len(image.pred_scores), dtype=np.int64)
-    for class_id in np.unique(image.pred_classes):
+    for class_id in np.intersect1d(image.pred_classes, image.gt_classes):
         rows = np.flatnonzero(image.pred_classes == class_id)
         rows = rows[np.argsort(-image.pred_scores[rows], kind="stable")]
         gt_rows = np.flatnonzero(image.gt_classes == class_id)
-        ranks[rows] = np.arange(len(rows))
-        if len(gt_rows):
-            iou = pairwise_iou(image.pred_boxes[rows], image.gt_boxes[gt_rows])  # (n, g) of this class
-            columns = _match_in_order(iou, min(iou_threshold, _NEAR_ONE))
-            gt_index[rows] = np.where(columns == UNMATCHED, UNMATCHED, gt_rows[columns])
-    return gt_index, ranks
+        iou = pairwise_iou(image.pred_boxes[rows], image.gt_boxes[gt_rows])  # (n, g) of this class
+        columns = _match_in_order(iou, min(iou_threshold, _NEAR_ONE))
+        gt_index[rows] = np.where(columns == UNMATCHED, UNMATCHED, gt_rows[columns])
+    return gt_index
 
 
 def _match_in_order(iou: np.ndarray, iou_threshold: float) -> np.ndarray:
@@ -165,62 +156,45 @@ def best_f1(matches: Matches) -> OperatingPoint | None:
     Returns:
         None if no detection is a true positive.
     """
-    order = np.argsort(-matches.scores, kind="stable")
-    scores = matches.scores[order]
-    tp = np.cumsum(matches.is_tp[order])
+    threshold = _best_threshold(matches.scores, matches.is_tp, int(matches.gt_counts.sum()))
+    return None if threshold is None else operating_point(matches, threshold)
+
+
+def best_f1_by_class(matches: Matches) -> dict[int, OperatingPoint]:
+    """Find the score threshold of each class alone, as `best_f1` does; the counts are those of the class.
+
+    Returns:
+        By class, in their order; without the classes of which no detection is a true positive.
+    """
+    points = {}
+    by_class = np.argsort(matches.classes, kind="stable")
+    ends = np.cumsum(np.bincount(matches.classes, minlength=len(matches.gt_counts)))
+    for class_id, (end, labelled) in enumerate(zip(ends.tolist(), matches.gt_counts.tolist())):
+        rows = by_class[ends[class_id - 1] if class_id else 0 : end]
+        scores, is_tp = matches.scores[rows], matches.is_tp[rows]
+        threshold = _best_threshold(scores, is_tp, labelled)
+        if threshold is not None:
+            kept = scores > threshold
+            tp = int(is_tp[kept].sum())
+            points[class_id] = OperatingPoint(threshold, Counts(tp, int(kept.sum()) - tp, labelled - tp))
+    return points
+
+
+def _best_threshold(scores: np.ndarray, is_tp: np.ndarray, labelled: int) -> float | None:
+    """Return the threshold that `best_f1` describes, for detections in any order and their ground-truth boxes."""
+    order = np.argsort(-scores, kind="stable")
+    order = order[~np.isnan(scores[order])]  # NaN is above no threshold
+    scores, tp = scores[order], np.cumsum(is_tp[order])
     if not len(scores) or tp[-1] == 0:
         return None
-    f1 = 2 * tp / (np.arange(1, len(scores) + 1) + matches.gt_counts.sum())  # 2 tp / (detections + ground truth)
+    f1 = 2 * tp / (np.arange(1, len(scores) + 1) + labelled)  # 2 tp / (detections + ground truth)
     next_scores = np.append(scores[1:], 0.0)
     f1[next_scores == scores] = -1  # detections of one score are kept or left out together
     last = int(f1.argmax())
     low, high = float(next_scores[last]), float(scores[last])
     middle = (low + high) / 2
     rounded = (round(middle, decimals) for decimals in range(2, 17))
-    threshold = next((number for number in rounded if low < number < high), middle)  # middle: neighbours in float64
-    return operating_point(matches, threshold)
-
-
-def confusion_matrix(
-    images: Sequence[EvaluatedImage],
-    num_classes: int,
-    score_threshold: float = SCORE_THRESHOLD,
-    iou_threshold: float = IOU_THRESHOLD,
-) -> np.ndarray:
-    """Count pairs of ground-truth box and detection, whatever their classes.
-
-    Only IoUs and scores above the thresholds count.
-
-    Returns:
-        (K + 1, K + 1) int64: row is the class of the ground truth, column that of the detection. Row K: detections
-        without a ground-truth box; column K: ground truth without a detection. [K, K] is 0.
-    """
-    gt_classes, pred_classes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for image in images:
-        kept = np.flatnonzero(image.pred_scores > score_threshold)
-        iou = pairwise_iou(image.pred_boxes[kept], image.gt_boxes)
-        pred_rows, gt_rows = _match_across_classes(iou, image.pred_scores[kept], iou_threshold)
-        predicted = image.pred_classes[kept]
-        fp, fn = np.delete(predicted, pred_rows), np.delete(image.gt_classes, gt_rows)
-        gt_classes += [image.gt_classes[gt_rows], np.full(len(fp), num_classes), fn]
-        pred_classes += [predicted[pred_rows], fp, np.full(len(fn), num_classes)]
-    side = num_classes + 1
-    cells = np.concatenate(gt_classes) * side + np.concatenate(pred_classes)
-    return np.bincount(cells, minlength=side * side).reshape(side, side)
-
-
-def _match_across_classes(iou: np.ndarray, scores: np.ndarray, iou_threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of (N, G) that belong together, each at most once, by falling IoU and then score."""
-    rows, columns = np.nonzero(iou > iou_threshold)
-    # the score decides often: RetinaNet predicts one box under two classes with exactly the same corners
-    order = np.lexsort((-scores[rows], -iou[rows, columns]))
-    pairs: dict[int, int] = {}
-    taken: set[int] = set()
-    for row, column in zip(rows[order].tolist(), columns[order].tolist()):
-        if row not in pairs and column not in taken:
-            pairs[row] = column
-            taken.add(column)
-    return np.array(list(pairs), dtype=np.int64), np.array(list(pairs.values()), dtype=np.int64)
+    return next((number for number in rounded if low < number < high), middle)  # middle: neighbours in float64
 
 
 def _concatenate(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:

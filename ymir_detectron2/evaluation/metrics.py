@@ -1,4 +1,4 @@
-"""COCO box metrics by pycocotools, and counts of true and false positives at a score threshold.
+"""COCO box metrics by faster-coco-eval, and counts of true and false positives at a score threshold.
 
 A class without a ground-truth box has no AP and does not count in the means. No prediction at all is AP 0, not an
 error. Crowds are unknown here: YMIR's labels have none.
@@ -9,8 +9,7 @@ image and class.
 
 from __future__ import annotations
 
-import contextlib
-import io
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
@@ -25,16 +24,22 @@ from .matching import (
     Matches,
     OperatingPoint,
     best_f1,
+    best_f1_by_class,
     counts_by_class,
     match_set,
     operating_point,
 )
 
+logger = logging.getLogger(__name__)
+
 _IOU_50 = 0  # index of IoU 0.50 and 0.75 in COCO's ten thresholds 0.50, 0.55, ... 0.95
 _IOU_75 = 5
 _ALL_AREAS, _SMALL, _MEDIUM, _LARGE = range(4)
 _MAX_1, _MAX_10, _MAX_100 = range(3)  # at most so many boxes of a class per image
-_BOXES_AT_ONCE = 200_000  # that pycocotools is given, class by class if need be: it takes 4.5 KB of memory for each
+# What the library is given, class by class if need be: it takes 1 to 2 KB of memory for a detection, and 1 KB for an
+# image in each class, even an empty one.
+_BOXES_AT_ONCE = 200_000
+_PAIRS_AT_ONCE = 300_000
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,24 @@ class Metrics:
     """At the default `conf_threshold`, IoU 0.5; None in metrics that were not made by `evaluate`."""
     at_best_f1: OperatingPoint | None = None
     """At the threshold with the highest F1; None if no detection is a true positive."""
+    best_f1_by_class: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    """As `at_best_f1`, of each class alone; classes of which no detection is a true positive are left out."""
     counts_by_class: Mapping[str, Counts] = field(default_factory=dict)
     """At the threshold of `at_threshold`; every class."""
+
+    @property
+    def best_threshold(self) -> float:
+        """The score threshold with the highest F1; the default one where no detection is a true positive."""
+        return SCORE_THRESHOLD if self.at_best_f1 is None else self.at_best_f1.score_threshold
+
+    @property
+    def thresholds(self) -> dict[str, Any]:
+        """The best score thresholds as a model keeps them: of all classes, or None, and of each that has one."""
+        best = self.at_best_f1
+        return {
+            "all": None if best is None else best.score_threshold,
+            "by_class": {name: point.score_threshold for name, point in self.best_f1_by_class.items()},
+        }
 
 
 class Evaluation(NamedTuple):
@@ -75,6 +96,9 @@ class Evaluation(NamedTuple):
     """In the order of the COCO file."""
     matches: Matches
     """At IoU 0.5."""
+    precision_by_class: Mapping[int, np.ndarray]
+    """Class with ground truth -> (R,) the best precision at each of RECALLS or above, at IoU 0.5; 0 where the recall is
+    not reached. Its mean is the AP50 of the class."""
 
 
 def evaluate(
@@ -94,30 +118,28 @@ def evaluate(
         class_names: in the order of the category ids 1, 2, ... of the file.
         score_threshold: at which `tp`, `fp` and `fn` are counted; AP and AR take detections of any score.
     """
-    from pycocotools.coco import COCO
+    from faster_coco_eval import COCO
 
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its own progress
-        truth = COCO(str(coco_json))
-        precision, recall = _run_cocoeval(truth, predictions, len(class_names))
+    truth = COCO(str(coco_json))
+    precision, recall = _run_cocoeval(truth, predictions, len(class_names))
     images = tuple(_evaluated_image(truth, image_id, predictions[image_id]) for image_id in sorted(predictions))
     matches = match_set(images, len(class_names))
     metrics = _metrics(precision, recall, matches, class_names, score_threshold)
-    return Evaluation(metrics, tuple(class_names), images, matches)
+    curves = precision[_IOU_50, :, :, _ALL_AREAS, _MAX_100]  # (R, K)
+    by_class = {class_id: curves[:, class_id] for class_id in range(len(class_names)) if curves[0, class_id] > -1}
+    return Evaluation(metrics, tuple(class_names), images, matches, by_class)
 
 
 def _run_cocoeval(
     truth: Any, predictions: Mapping[int, Detections], num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return precision (T, R, K, A, M) and recall (T, K, A, M) of COCOeval; -1 where there is no ground truth."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    from faster_coco_eval import COCO, COCOeval_faster
 
     by_range = []
     for first, end in _class_ranges(predictions, num_classes):
-        predicted = COCO()  # not truth.loadRes: that fails without a prediction
-        predicted.dataset = {**truth.dataset, "annotations": _coco_annotations(predictions, first, end)}
-        predicted.createIndex()
-        evaluation = COCOeval(truth, predicted, "bbox")
+        predicted = COCO({**truth.dataset, "annotations": _coco_annotations(predictions, first, end)})
+        evaluation = COCOeval_faster(truth, predicted, "bbox", print_function=logger.debug)
         evaluation.params.imgIds = sorted(predictions)
         evaluation.params.catIds = list(range(first + 1, end + 1))  # COCO counts categories from 1
         evaluation.evaluate()
@@ -128,13 +150,15 @@ def _run_cocoeval(
 
 
 def _class_ranges(predictions: Mapping[int, Detections], num_classes: int) -> Iterator[tuple[int, int]]:
-    """Yield first class and end of ranges with at most _BOXES_AT_ONCE boxes, or of a single class."""
+    """Yield first class and end of ranges with at most _BOXES_AT_ONCE and _PAIRS_AT_ONCE, or of a single class."""
     counts = np.zeros(num_classes, dtype=np.int64)
     for detections in predictions.values():
         counts += np.bincount(detections.classes, minlength=num_classes)
+    most_classes = max(1, _PAIRS_AT_ONCE // max(1, len(predictions)))
     first = 0
     for end in range(1, num_classes + 1):
-        if end == num_classes or counts[first : end + 1].sum() > _BOXES_AT_ONCE:
+        is_full = end - first == most_classes or counts[first : end + 1].sum() > _BOXES_AT_ONCE
+        if is_full or end == num_classes:
             yield first, end
             first = end
 
@@ -159,6 +183,7 @@ def _metrics(
         ar10=_mean(recall[..., _MAX_10]),
         at_threshold=operating_point(matches, score_threshold),
         at_best_f1=best_f1(matches),
+        best_f1_by_class={class_names[index]: point for index, point in best_f1_by_class(matches).items()},
         counts_by_class=dict(zip(class_names, counts_by_class(matches, score_threshold))),
     )
 
@@ -174,6 +199,7 @@ def _evaluated_image(truth: Any, image_id: int, detections: Detections) -> Evalu
         pred_boxes=detections.boxes_xyxy.astype(np.float64).reshape(-1, 4),
         pred_scores=detections.scores.astype(np.float64),
         pred_classes=detections.classes.astype(np.int64),
+        image_hw=(truth.imgs[image_id]["height"], truth.imgs[image_id]["width"]),
     )
 
 
@@ -182,7 +208,8 @@ def _coco_annotations(
 ) -> list[dict[str, Any]]:
     annotations: list[dict[str, Any]] = []
     for image_id, detections in predictions.items():
-        some = detections.take(np.flatnonzero((detections.classes >= first_class) & (detections.classes < end_class)))
+        in_range = (detections.classes >= first_class) & (detections.classes < end_class)
+        some = detections.take(np.flatnonzero(in_range & ~np.isnan(detections.scores)))  # NaN is above no threshold
         columns = zip(some.boxes_xyxy.tolist(), some.scores.tolist(), some.classes.tolist())
         for (x1, y1, x2, y2), score, class_id in columns:
             annotations.append(
@@ -199,7 +226,7 @@ def _coco_annotations(
 
 
 def _mean(values: np.ndarray) -> float:
-    """Average what could be measured; pycocotools marks the rest with -1."""
+    """Average what could be measured; COCOeval marks the rest with -1."""
     return _mean_if_any(values) or 0.0
 
 

@@ -15,8 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
+from .confusion import most_confused
 from .curves import RECALLS, ConfidenceCurve
-from .figure import COLOURS, GREY, annotate_empty, drawable_names, drawable_text, new_figure
+from .figure import COLOURS, GREY, annotate_empty, new_figure
+from .fonts import drawable_names, drawable_text
 from .loss_curve import LossCurve
 from .matching import OperatingPoint
 
@@ -29,7 +31,7 @@ def plot_precision_recall(precision_by_class: Mapping[int, np.ndarray], class_na
     """Plot precision over recall at IoU 0.5: a line per class and their mean.
 
     Args:
-        precision_by_class: from `curves.precision_by_class`.
+        precision_by_class: of an `Evaluation`.
     """
     names = drawable_names(class_names)
     by_ap = sorted(precision_by_class, key=lambda class_id: -precision_by_class[class_id].mean())
@@ -218,8 +220,7 @@ def _group_rare_errors(matrix: np.ndarray, names: list[str]) -> tuple[np.ndarray
     K = len(names)
     if K <= _MAX_CELLS:
         return matrix, names
-    errors = matrix[:K].sum(axis=1) + matrix[:, :K].sum(axis=0) - 2 * matrix.diagonal()[:K]
-    kept = np.sort(np.argsort(-errors, kind="stable")[: _MAX_CELLS - 1])
+    kept = most_confused(matrix, _MAX_CELLS - 1)
     group = np.full(K + 1, len(kept))  # (K + 1,) old row -> new row; the last but one is for the others
     group[kept] = np.arange(len(kept))
     group[K] = len(kept) + 1

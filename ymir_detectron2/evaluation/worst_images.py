@@ -14,18 +14,18 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import AbstractPathEffect, withStroke
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 from ..box_geometry import box_areas
 from ..contract.training_result import SCORE_THRESHOLD
 from ..dataset.image_reading import read_image_bgr
 from ..errors import ImageError
-from .figure import WIDTH_PIXELS, annotate_empty, drawable_names, drawable_text, new_figure
+from .box_drawing import BoxGroup, Colour, draw_boxes
+from .figure import WIDTH_PIXELS, annotate_empty, new_figure
+from .fonts import drawable_names, drawable_text
 from .matching import UNMATCHED, EvaluatedImage, Matches
 
 BILINEAR = getattr(Image, "Resampling", Image).BILINEAR  # Pillow before 9.1 has no Resampling
@@ -37,15 +37,11 @@ _GAP = 8
 _CAPTION = 24
 _LEGEND = 40
 
-_FN_COLOUR, _FP_COLOUR, _TP_COLOUR = "#ffd400", "#ff3b6b", "#2ee6a6"
-_LEGEND_TEXTS = (
-    (_FN_COLOUR, "labelled, but missed"),
-    (_FP_COLOUR, "found, but wrong"),
-    (_TP_COLOUR, "found and right"),
-)
+_FN_COLOUR: Colour = (255, 212, 0)
+_FP_COLOUR: Colour = (255, 59, 107)
+_TP_COLOUR: Colour = (46, 230, 166)
 _MAX_LABELS = 12  # per image and kind; more would hide what they name
-_LABEL_HEIGHT = 14  # pixels, with the outline
-_OUTLINE: list[AbstractPathEffect] = [withStroke(linewidth=3, foreground="black")]
+_THIN, _THICK = 1, 3  # pixels, of lines
 
 
 class ImageErrors(NamedTuple):
@@ -83,8 +79,9 @@ def worst_images(
 
 
 def plot_worst_images(
-    worst: Sequence[ImageErrors], images: Sequence[EvaluatedImage], class_names: Sequence[str]
-) -> bytes:
+    worst: Sequence[ImageErrors], images: Sequence[EvaluatedImage], class_names: Sequence[str],
+    score_threshold: float = SCORE_THRESHOLD,
+) -> bytes:  # fmt: skip
     """Draw the images with their boxes in two columns, worst first; return the PNG.
 
     An image that cannot be read any more leaves a grey place.
@@ -92,13 +89,19 @@ def plot_worst_images(
     Args:
         worst: from `worst_images`.
         images: the sequence that it was made from.
+        score_threshold: that it was made with.
     """
     names = drawable_names(class_names)
     thumbnails = [_load_thumbnail(images[errors.image_index].path) for errors in worst]
     rows = [thumbnails[start : start + _COLUMNS] for start in range(0, len(thumbnails), _COLUMNS)]
     heights = [_CAPTION + max(pixels.shape[0] for pixels, _ in row) + _GAP for row in rows] or [100]
     with new_figure(_LEGEND + sum(heights), layout=None) as output:
-        lines = [Line2D([], [], color=colour, linewidth=4, label=label) for colour, label in _LEGEND_TEXTS]
+        legend = (
+            (_FN_COLOUR, "labelled, but missed"),
+            (_FP_COLOUR, f"found (score above {score_threshold:.3g}), but wrong"),
+            (_TP_COLOUR, "found and right"),
+        )
+        lines = [Line2D([], [], color=_hex(colour), linewidth=4, label=label) for colour, label in legend]
         output.figure.legend(
             handles=lines, loc="upper center", ncols=len(lines), labelcolor="white", facecolor="#444444",
             borderaxespad=0.4,
@@ -139,7 +142,6 @@ def _draw_image(
     axes: Axes, errors: ImageErrors, image: EvaluatedImage, names: Sequence[str], pixels: np.ndarray, scale: float
 ) -> None:
     """Draw a caption, the image, and its boxes: thin where right, thick with class and score where wrong."""
-    axes.imshow(pixels, extent=(0, pixels.shape[1], pixels.shape[0], 0), aspect="auto", interpolation="nearest")
     counts = f"{len(errors.fn)} missed, {len(errors.fp)} wrong"
     caption = axes.text(0, -6, counts, fontsize=10)
     for max_width in range(26, 0, -1):  # as much of the name as fits; measured, since fonts differ between machines
@@ -148,50 +150,27 @@ def _draw_image(
             break
     if scale == 0:
         axes.text(pixels.shape[1] / 2, pixels.shape[0] / 2, "cannot be read any more", ha="center")
-        return
-    _draw_boxes(axes, image.pred_boxes[errors.tp] * scale, _TP_COLOUR, 1)
-    label_places: list[Bbox] = []
+    else:
+        pixels = draw_boxes(pixels, _box_groups(errors, image, names, scale))
+    axes.imshow(pixels, extent=(0, pixels.shape[1], pixels.shape[0], 0), aspect="auto", interpolation="nearest")
+
+
+def _box_groups(errors: ImageErrors, image: EvaluatedImage, names: Sequence[str], scale: float) -> list[BoxGroup]:
+    """Return the boxes of a thumbnail: false negatives with labels above, false positives with labels below.
+
+    On two sides, since a wrong class often has the very box of the missed object.
+    """
     fn_boxes = image.gt_boxes[errors.fn] * scale
     # a small box inside a large one is drawn over it and stays visible
-    largest_first = np.argsort(-box_areas(fn_boxes), kind="stable")
-    fn_names = [names[class_id] for class_id in image.gt_classes[errors.fn[largest_first]]]
-    _draw_labelled_boxes(axes, fn_boxes[largest_first], fn_names, _FN_COLOUR, pixels.shape, label_places)
-    fp_names = [f"{names[image.pred_classes[row]]} {image.pred_scores[row]:.2f}" for row in errors.fp]
-    _draw_labelled_boxes(axes, image.pred_boxes[errors.fp] * scale, fp_names, _FP_COLOUR, pixels.shape, label_places)
+    smallest_first = np.argsort(box_areas(fn_boxes), kind="stable")
+    fn_names = [names[class_id] for class_id in image.gt_classes[errors.fn[smallest_first]][:_MAX_LABELS]]
+    fp_names = [f"{names[image.pred_classes[row]]} {image.pred_scores[row]:.2f}" for row in errors.fp[:_MAX_LABELS]]
+    return [
+        BoxGroup(image.pred_boxes[errors.tp] * scale, [_TP_COLOUR], line_px=_THIN),
+        BoxGroup(fn_boxes[smallest_first], [_FN_COLOUR], fn_names, _THICK),
+        BoxGroup(image.pred_boxes[errors.fp] * scale, [_FP_COLOUR], fp_names, _THICK, labels_below=True),
+    ]
 
 
-def _draw_labelled_boxes(
-    axes: Axes,
-    boxes: np.ndarray,
-    labels: Sequence[str],
-    colour: str,
-    shape: tuple[int, ...],
-    label_places: list[Bbox],
-) -> None:
-    """Draw boxes and label the first of them: false negatives above the box, false positives below it.
-
-    Args:
-        boxes: (M, 4) in pixels of the thumbnail.
-        shape: (h, w, 3) of the thumbnail.
-        label_places: of the labels in this thumbnail, appended to. A label that would cover another is left out.
-    """
-    _draw_boxes(axes, boxes, colour, 2.2)
-    below = colour == _FP_COLOUR  # on two sides, since a wrong class often has the very box of the missed object
-    for (x1, y1, _, y2), label in zip(boxes[:_MAX_LABELS], labels):
-        y = min(y2 + 1, shape[0] - _LABEL_HEIGHT) if below else max(y1 - 1, _LABEL_HEIGHT)
-        text = axes.text(0, y, label, fontsize=8.5, color=colour, va="top" if below else "bottom")
-        # made bold by a stroke: the Chinese fonts have no bold face, which matplotlib warns about
-        text.set_path_effects([*_OUTLINE, withStroke(linewidth=0.4, foreground=colour)])
-        width = text.get_window_extent().width + 2  # of the outline; thumbnail and figure have the same pixels
-        text.set_x(max(1, min(x1, shape[1] - width)))
-        place = text.get_window_extent()
-        if place.count_overlaps(label_places):
-            text.remove()
-        else:
-            label_places.append(place)
-
-
-def _draw_boxes(axes: Axes, boxes: np.ndarray, colour: str, linewidth: float) -> None:
-    """Draw (M, 4) boxes as one collection: ten thousand separate patches would take a quarter of a minute."""
-    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (M, 4) -> (M, 4 corners, 2)
-    axes.add_collection(PolyCollection(list(corners), facecolors="none", edgecolors=colour, linewidths=linewidth))
+def _hex(colour: Colour) -> str:
+    return str(to_hex(np.array(colour) / 255))

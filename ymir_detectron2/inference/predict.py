@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Generator, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from ..contract.infer_result import ResultBox
 from ..detections import Detections, Detector, ExtractDense, Pixels
 from ..errors import ImageError, StoppedError
-from .prefetch import PrefetchedImage, prefetch_images
+from .prefetch import ImageSource, PrefetchedImage, prefetch_images
 from .tiling import Tile, Tiling, Window, cut_into_tiles, merge_tiles, tile_to_image
 
 BLOCK = 32
@@ -41,6 +41,7 @@ class ImagePrediction(NamedTuple):
     """The detections of one image; for an unreadable one everything is None or empty but `error`, which says why."""
 
     path: Path
+    """`prefetch.IN_MEMORY` for an image that is no file."""
     image_hw: tuple[int, int] | None
     detections: Detections | None
     """In pixels of the upright image."""
@@ -59,16 +60,17 @@ class ImagePrediction(NamedTuple):
 
 def predict_images(
     detector: Detector,
-    paths: Iterable[Path],
+    sources: Iterable[ImageSource],
     *,
     tiling: Tiling = Tiling(),  # noqa: B008 - immutable
     hooks: PredictionHooks = PredictionHooks(),  # noqa: B008
     num_workers: int = 0,
     stop_requested: Callable[[], bool] = lambda: False,
-) -> Iterator[ImagePrediction]:
-    """Run the detector over images, in input order; the first BLOCK paths are a block, and so on.
+) -> Generator[ImagePrediction, None, None]:
+    """Run the detector over images, in input order; the first BLOCK images are a block, and so on.
 
     Args:
+        sources: paths of files, or images in memory.
         num_workers: reading threads; 0 chooses by the number of processors.
         stop_requested: asked before each chunk, for a graceful shutdown.
 
@@ -79,7 +81,7 @@ def predict_images(
     workers = num_workers or min(16, len(os.sched_getaffinity(0)))
     chunk_size = detector.preferred_chunk
     images = prefetch_images(
-        paths,
+        sources,
         lambda image_bgr: cut_into_tiles(image_bgr, tiling, detector),
         workers=workers,
         ahead=2 * max(chunk_size, workers),  # one chunk for the network while the next one is read
@@ -91,7 +93,7 @@ def predict_images(
         complete = 0
         for chunk in _chunks(block, chunk_size):
             if stop_requested():
-                raise StoppedError("stopped on request before all images were processed; start the task again")
+                raise StoppedError("stopped on request before all images were processed")
             pixels = [one.tile.pixels for one in chunk]
             extracted: Sequence[Any] = [None] * len(chunk)
             if hooks.extract is None:

@@ -45,6 +45,12 @@ class Tiling(NamedTuple):
     overlap: int = 0
     """Pixels that neighbours share, at least; below `size`."""
 
+    @classmethod
+    def of_size(cls, size: int, overlap: int = 0) -> Tiling:
+        """Return tiles of this side, whose neighbours share a fifth of it unless `overlap` says otherwise."""
+        # a fifth: an object of up to that size is whole in at least one tile
+        return cls(size, overlap or size // 5)
+
     def windows(self, image_hw: tuple[int, int]) -> list[Window]:
         """Return the whole image first, for objects larger than a tile; then the tiles, if it is larger than one.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Sequence
+from typing import Any, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ import torch.nn.functional as F
 from ..detections import Detections, ImageDenseOutputs, Pixels
 from ..errors import ConfigError, briefly
 from .algorithms import Algorithm
+from .explanation import Explanation
 
 logger = logging.getLogger(__name__)
 
 NEIGHBOURHOOD = 9
 """Side of the square over which probabilities are averaged, in places."""
+CLASSES_EXPLAINED = 5
+"""Of an image, those that contribute most."""
 WINDOW = 32
 """Side of the squares of which the most contradictory place counts; a map that is smaller is one square."""
 
@@ -39,6 +42,8 @@ class Aldd(Algorithm):
     ) -> None:
         super().__init__(class_names=class_names, **options)
         self.extract = extract_contradiction
+        self.extract_to_explain = extract_level_contradictions
+        self._class_names = tuple(class_names)
         self._class_weights = read_class_weights(class_distribution_scores, class_names)  # (K,)
 
     def score_tiles(
@@ -62,6 +67,27 @@ class Aldd(Algorithm):
         """Return the weighted sum over the classes of the mean over the tiles."""
         return float(np.dot(self._class_weights, np.mean(tile_scores, axis=0)))
 
+    def explain_tiles(
+        self,
+        names: Sequence[str],
+        tiles: Sequence[Pixels],
+        detections: Sequence[Detections],
+        extracted: Sequence[Any],
+    ) -> list[Tuple[Any, Any]]:
+        """Return the contradictions of each tile with its (levels, K) of each pyramid level."""
+        scores = self.score_tiles(names, tiles, detections, [levels.sum(axis=0) for levels in extracted])
+        return list(zip(scores, extracted))
+
+    def explain_image(self, detections: Detections, evidence: Sequence[Any]) -> Explanation:
+        """Return what the classes with the largest parts, and the pyramid levels, contribute to the score."""
+        mean = np.mean(np.nan_to_num(np.stack(evidence), nan=0.0, posinf=0.0, neginf=0.0), axis=0)  # (levels, K)
+        weighted = mean * self._class_weights
+        by_class, by_level = weighted.sum(axis=0), weighted.sum(axis=1)
+        largest = np.argsort(-by_class, kind="stable")[:CLASSES_EXPLAINED]
+        facts = [(f"class {self._class_names[class_id]}", float(by_class[class_id])) for class_id in largest]
+        facts += [(f"pyramid level {level}, finest is 1", float(part)) for level, part in enumerate(by_level, start=1)]
+        return Explanation(facts)
+
 
 def extract_contradiction(outputs: ImageDenseOutputs) -> np.ndarray:
     """Return (K,) float64: per class the sum over the pyramid levels of their window means.
@@ -69,9 +95,15 @@ def extract_contradiction(outputs: ImageDenseOutputs) -> np.ndarray:
     Each level keeps its own resolution. Resized to the image, as the peers do it, 9 anchors on 5 levels with 80
     classes would take 15 GB for one image of 800 x 1333 pixels.
     """
-    levels = [window_means(contradiction(maps[None], padding=NEIGHBOURHOOD // 2))[0] for maps in outputs.score_maps]
-    total: np.ndarray = torch.stack(levels).double().sum(dim=0).cpu().numpy()  # (levels, K) -> (K,)
+    total: np.ndarray = extract_level_contradictions(outputs).sum(axis=0)
     return total
+
+
+def extract_level_contradictions(outputs: ImageDenseOutputs) -> np.ndarray:
+    """Return (levels, K) float64: per pyramid level, finest first, and class the window mean."""
+    levels = [window_means(contradiction(maps[None], padding=NEIGHBOURHOOD // 2))[0] for maps in outputs.score_maps]
+    stacked: np.ndarray = torch.stack(levels).double().cpu().numpy()
+    return stacked
 
 
 def contradiction(probs: torch.Tensor, *, padding: int) -> torch.Tensor:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Sequence, Tuple
 
 from ..config.mining_algorithms import MINING_ALGORITHMS
 from ..detections import Detections, ExtractDense, Pixels
 from ..errors import ConfigError, briefly
+from .explanation import Explanation
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Algorithm:
 
     extract: ExtractDense | None = None
     """What to keep of the dense outputs of each tile; None: nothing."""
+    extract_to_explain: ExtractDense | None = None
+    """What `explain_tiles` needs of the dense outputs; None: what `extract` keeps."""
     uses_class_weights = False
     """Whether `class_distribution_scores` has an effect."""
 
@@ -86,6 +89,25 @@ class Algorithm:
             tile_scores: what `score_tiles` returned for its tiles.
         """
         raise NotImplementedError
+
+    def explain_tiles(
+        self,
+        names: Sequence[str],
+        tiles: Sequence[Pixels],
+        detections: Sequence[Detections],
+        extracted: Sequence[Any],
+    ) -> list[Tuple[Any, Any]]:
+        """Return what `score_tiles` returns, each with the evidence for it, which only `explain_image` knows."""
+        return [(score, None) for score in self.score_tiles(names, tiles, detections, extracted)]
+
+    def explain_image(self, detections: Detections, evidence: Sequence[Any]) -> Explanation:
+        """Return why an image has its score; by default that there is nothing to say.
+
+        Args:
+            detections: as for `score_image`.
+            evidence: what `explain_tiles` returned for its tiles, after the score.
+        """
+        return Explanation()
 
 
 def build_algorithm(

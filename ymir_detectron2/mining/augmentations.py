@@ -42,6 +42,28 @@ class Augmentation:
     name: str
     apply: Apply
     """(image, boxes_xyxy (n, 4), random numbers) -> (augmented image, boxes (n, 4) float64 in its pixels)."""
+    mirrors: bool = False
+    """Whether left and right are exchanged."""
+
+    def carry_back(self, box_xyxy: np.ndarray, augmented_xyxy: np.ndarray, reference_xyxy: np.ndarray) -> np.ndarray:
+        """Return a box of the augmented image as seen from a box near to it: by the map that carries that one back.
+
+        The IoU of the two is the same in both images, which no inverse of a rotation would keep: the upright box around
+        the corners of an upright box is larger.
+
+        Args:
+            box_xyxy: (4,) in the augmented image.
+            augmented_xyxy, reference_xyxy: (4,) each, the near box in the augmented and in the plain image.
+        """
+        box, augmented, reference = (
+            np.asarray(one, dtype=np.float64).reshape(2, 2) for one in (box_xyxy, augmented_xyxy, reference_xyxy)
+        )
+        side = augmented[1] - augmented[0]
+        scale = np.divide(reference[1] - reference[0], side, out=np.ones(2), where=side > 0)
+        if self.mirrors:
+            scale[0] = -scale[0]
+        corners = reference.mean(axis=0) + (box - augmented.mean(axis=0)) * scale
+        return np.sort(corners, axis=0).reshape(4)
 
 
 def flip(image: Pixels, boxes_xyxy: np.ndarray, rng: np.random.Generator) -> tuple[Pixels, np.ndarray]:
@@ -158,7 +180,7 @@ def _random_rectangles(height: int, width: int, rng: np.random.Generator) -> np.
 
 
 AUGMENTATIONS = (
-    Augmentation("flip", flip),
+    Augmentation("flip", flip, mirrors=True),
     Augmentation("cutout", cutout),
     Augmentation("resize", resize),
     Augmentation("rotate", rotate),

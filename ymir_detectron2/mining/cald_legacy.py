@@ -7,6 +7,7 @@ docs/mining.md lists how it differs from `cald.py`. Letters: n reference boxes, 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Sequence
 
 import numpy as np
 
@@ -23,8 +24,8 @@ from .augmentations import (
     rotation_matrix,
     smaller_hw,
 )
-from .cald import Cald
-from .scores import BETA, UNION_EPS, jensen_shannon
+from .cald import Cald, TileEvidence
+from .scores import BETA, UNION_EPS, BoxMatches, jensen_shannon
 
 
 def sum_of_running_minima(references: Detections, augmented: Detections, *, with_divergence: bool = True) -> float:
@@ -43,6 +44,12 @@ def sum_of_running_minima(references: Detections, augmented: Detections, *, with
     """
     if len(augmented) == 0:
         return BETA
+    differences = legacy_matches(references, augmented, with_divergence=with_divergence).differences
+    return float(np.sum(np.minimum.accumulate(differences)))
+
+
+def legacy_matches(references: Detections, augmented: Detections, *, with_divergence: bool = True) -> BoxMatches:
+    """Return the comparison of each reference box that `sum_of_running_minima` adds up; m >= 1."""
     overlaps = pairwise_iou(_truncate(augmented).boxes_xyxy, references.boxes_xyxy, union_eps=UNION_EPS)  # (m, n)
     matches = np.argmax(overlaps, axis=0)  # (n,), the first of equal ones
     confidence = np.asarray(references.scores, dtype=np.float64)
@@ -50,8 +57,8 @@ def sum_of_running_minima(references: Detections, augmented: Detections, *, with
     agreement = (confidence + augmented_confidence) / 2.0
     if with_divergence:
         agreement *= 1.0 - jensen_shannon(_bernoulli(confidence), _bernoulli(augmented_confidence))
-    differences = np.abs(np.max(overlaps, axis=0) + agreement - BETA)
-    return float(np.sum(np.minimum.accumulate(differences)))
+    ious = np.max(overlaps, axis=0)
+    return BoxMatches(augmented, matches, ious, np.abs(ious + agreement - BETA))
 
 
 def legacy_cutout(image: Pixels, boxes_xyxy: np.ndarray, rng: np.random.Generator) -> tuple[Pixels, np.ndarray]:
@@ -89,7 +96,7 @@ def _bernoulli(confidence: np.ndarray) -> np.ndarray:
 
 
 LEGACY_AUGMENTATIONS = (
-    Augmentation("flip", flip),
+    Augmentation("flip", flip, mirrors=True),
     Augmentation("cutout", legacy_cutout),
     Augmentation("rotate", legacy_rotate),
     Augmentation("resize", legacy_resize),
@@ -110,6 +117,13 @@ class CaldLegacy(Cald):
 
     def compare(self, references: Detections, augmented: Detections) -> float:
         return sum_of_running_minima(references, augmented)
+
+    def match(self, references: Detections, augmented: Detections) -> BoxMatches:
+        return legacy_matches(references, augmented)
+
+    def deciding_tile(self, tiles: Sequence[tuple[int, TileEvidence]], position: int) -> tuple[int, TileEvidence]:
+        # tiles add up: the one that adds most
+        return max(tiles, key=lambda tile: float(tile[1].consistencies[position]))
 
     def reduce(self, tile_scores: np.ndarray) -> float:
         # (t, 4) -> (4,): tiles add up as boxes do

@@ -7,6 +7,8 @@ Detection", arXiv 2103.10374.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..box_geometry import as_boxes, pairwise_iou
@@ -21,6 +23,18 @@ THIN_TO = 50
 """More than THIN_ABOVE reference boxes are thinned to at most THIN_TO, evenly over their rank (authors' code)."""
 UNION_EPS = 1e-14
 """Square pixels, as in the peers' IoU: their numbers are reproduced to the last digit."""
+
+
+class BoxMatches(NamedTuple):
+    """n reference boxes and their best matches among m detections of the augmented image."""
+
+    augmented: Detections
+    matches: np.ndarray
+    """(n,) positions in `augmented`."""
+    ious: np.ndarray
+    """(n,) of box and match, in [0, 1]."""
+    differences: np.ndarray
+    """(n,) |m_k - BETA|, see `consistency`: the lower, the less consistent; in the legacy formula |IoU + C - BETA|."""
 
 
 def consistency(references: Detections, augmented: Detections) -> float:
@@ -42,14 +56,20 @@ def consistency(references: Detections, augmented: Detections) -> float:
     """
     if len(references) == 0 or len(augmented) == 0:
         return 0.0
+    return min(CEILING, float(np.min(match_boxes(references, augmented).differences)))
+
+
+def match_boxes(references: Detections, augmented: Detections) -> BoxMatches:
+    """Return the comparison of each reference box that `consistency` is the least of; neither side may be empty."""
     augmented = distinct_best_first(augmented)
     overlaps = pairwise_iou(references.boxes_xyxy, augmented.boxes_xyxy, union_eps=UNION_EPS)  # (n, m)
     matches = np.argmax(overlaps, axis=1)  # (n,), the first of equal ones
     confidence, probs, augmented_confidence, augmented_probs = _comparable_probs(references, augmented)
     agreement = 1.0 - jensen_shannon(probs, augmented_probs[matches])
     # same place and same class: 0 to 2
-    sameness = np.max(overlaps, axis=1) + (confidence + augmented_confidence[matches]) / 2.0 * agreement
-    return min(CEILING, float(np.min(np.abs(sameness - BETA))))
+    ious = np.max(overlaps, axis=1)
+    sameness = ious + (confidence + augmented_confidence[matches]) / 2.0 * agreement
+    return BoxMatches(augmented, matches, ious, np.abs(sameness - BETA))
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:

@@ -5,13 +5,17 @@ Letters: n boxes, K classes.
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from ..detections import Detections
 from .algorithms import Algorithm
+from .explanation import WHOLE_IMAGE, ExplainedBox, Explanation
 from .scores import distinct_best_first, finite_only
+
+CLASSES_EXPLAINED = 3
+"""Of each box, the most probable ones."""
 
 
 class Entropy(Algorithm):
@@ -21,6 +25,11 @@ class Entropy(Algorithm):
         """Return the `total_entropy` of the boxes of the image."""
         return total_entropy(detections)
 
+    def explain_image(self, detections: Detections, evidence: Sequence[Any]) -> Explanation:
+        """Return the boxes with their entropies, in bits."""
+        boxes = distinct_best_first(finite_only(detections))
+        return explain_boxes("entropy of all boxes, bits", boxes, entropies(boxes).sum(axis=1), reduce=np.sum)
+
 
 class Margin(Algorithm):
     """See `Algorithm`. Scores in [0, 1]; 0 without detections."""
@@ -29,6 +38,11 @@ class Margin(Algorithm):
         """Return the largest of the `margin_uncertainties`, or 0."""
         # no need to drop copies of boxes, as for the entropy: they do not change a maximum
         return float(np.max(margin_uncertainties(finite_only(detections)), initial=0.0))
+
+    def explain_image(self, detections: Detections, evidence: Sequence[Any]) -> Explanation:
+        """Return the boxes with their uncertainties, the one that decided first."""
+        boxes = finite_only(detections)
+        return explain_boxes("uncertainty of the most doubtful box", boxes, margin_uncertainties(boxes), reduce=np.max)
 
 
 def total_entropy(detections: Detections) -> float:
@@ -40,9 +54,15 @@ def total_entropy(detections: Detections) -> float:
     Source: `conf * log2(conf)` of the YMIR executor det-mmyolo-tmi, over the classes; the idea from Joshi et al.,
         Multi-class active learning for image classification, CVPR 2009.
     """
-    probs = class_probabilities(distinct_best_first(finite_only(detections)))
+    return float(np.sum(entropies(distinct_best_first(finite_only(detections)))))
+
+
+def entropies(detections: Detections) -> np.ndarray:
+    """Return (n, K) float64: -p log2 p of each box and class, in bits."""
+    probs = class_probabilities(detections)
     logarithms = np.log2(probs, out=np.zeros_like(probs), where=probs > 0)
-    return 0.0 - float(np.sum(probs * logarithms))  # 0.0 - 0.0 is 0.0, while -(0.0) prints as -0.0
+    terms: np.ndarray = 0.0 - probs * logarithms  # 0.0 - 0.0 is 0.0, while -(0.0) prints as -0.0
+    return terms
 
 
 def margin_uncertainties(detections: Detections) -> np.ndarray:
@@ -64,3 +84,34 @@ def class_probabilities(detections: Detections) -> np.ndarray:
     """Return (n, K) float64; (n, 1) of the scores where the detector does not predict the other classes."""
     probs = detections.scores[:, None] if detections.class_probs is None else detections.class_probs
     return np.asarray(probs, dtype=np.float64)
+
+
+def explain_boxes(
+    fact: str, boxes: Detections, values: np.ndarray, *, reduce: Callable[[np.ndarray], float]
+) -> Explanation:
+    """Return the explanation of a score that is made of one value per box.
+
+    Args:
+        fact: what the score is.
+        boxes: n finite detections, in pixels of the image.
+        values: (n,), of which `reduce` makes the score.
+    """
+    if not len(boxes):
+        return Explanation()
+    probs = class_probabilities(boxes)
+    listed = [
+        ExplainedBox(
+            np.asarray(boxes.boxes_xyxy[index], dtype=np.float64), WHOLE_IMAGE, int(boxes.classes[index]),
+            float(boxes.scores[index]), float(values[index]), class_probs=_most_probable(probs[index]),
+        )
+        for index in np.argsort(-values, kind="stable")
+    ]  # fmt: skip
+    return Explanation([(fact, float(reduce(values)))], listed)
+
+
+def _most_probable(probs: np.ndarray) -> list[tuple[int, float]]:
+    """(K,) -> the most probable classes; [] where the detector has one probability per box."""
+    if len(probs) == 1:
+        return []
+    best = np.argsort(-probs, kind="stable")[:CLASSES_EXPLAINED]
+    return [(int(class_id), float(probs[class_id])) for class_id in best]

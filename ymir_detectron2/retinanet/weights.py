@@ -15,7 +15,6 @@ from ..config.model_zoo import CATALOG
 from ..download import download
 from ..errors import ModelError, NetworkError, StorageError, briefly
 from ..untrusted_files import is_file, is_path
-from .checkpoint import read_checkpoint
 from .weight_digests import check_digest
 
 logger = logging.getLogger(__name__)
@@ -101,6 +100,8 @@ def download_weights(reference: str, folder: Path, check: Callable[[Path], objec
                 return
             if not check_digest(path, name):
                 logger.info("%s is not pinned: only its length and its tensors are checked", name)
+            from .checkpoint import read_checkpoint  # torch, which is not needed to find a file
+
             read_checkpoint(path)
         except ModelError as error:  # such as the login page of a firewall, which has status 200
             raise NetworkError(f"{address}: {str(error).replace(str(path), 'what came')}") from error

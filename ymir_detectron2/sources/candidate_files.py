@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..errors import ConfigError, DatasetError, briefly
 from ..text_file import read_lines
-from ..untrusted_files import MAX_PATH_CHARS
+from ..untrusted_files import MAX_PATH_CHARS, is_file
 from .coco import read_coco_file
-from .image_files import as_posix, images_below
+from .image_files import as_posix, images_below, is_image_name
 from .source import UNDIVIDED
 
 
@@ -17,8 +17,9 @@ def find_candidates(path: Path) -> list[Path]:
     """Return the images that a path stands for.
 
     Args:
-        path: a folder: all images below it; a COCO JSON file: its images; any other file: one path a line, relative to
-            the folder of the file. Columns after a tab are ignored, so that an index file of the platform will do.
+        path: a folder: all images below it; an image; a COCO JSON file: its images; any other file: one path a line,
+            relative to the folder of the file. Columns after a tab are ignored, so that an index file of the platform
+            will do.
 
     Raises:
         ConfigError: it cannot be read.
@@ -28,6 +29,8 @@ def find_candidates(path: Path) -> list[Path]:
         images = [path / str(image) for image in images_below(path)]
     elif path.suffix.lower() == ".json":
         images = list(read_coco_file(path).sets[UNDIVIDED])
+    elif is_image_name(path.name) and is_file(path):
+        images = [path]
     else:
         images = _listed(path)
     if not images:
@@ -40,7 +43,7 @@ def _listed(index: Path) -> list[Path]:
         lines = read_lines(index)
     except OSError as exc:
         raise ConfigError(
-            f"--candidates {index}: cannot be read ({exc.strerror}); give train, val, a folder or a file"
+            f"{index}: cannot be read ({exc.strerror}); give a folder of images, an image, a list or a COCO JSON file"
         ) from exc
     names = [line.split("\t")[0].strip() for line in lines]
     for number, name in enumerate(names, start=1):

@@ -10,7 +10,7 @@ from typing import Iterator
 import numpy as np
 
 from ..config.mining_algorithms import MINING_ALGORITHMS
-from ..config.settings import MiningSettings
+from ..config.prediction_settings import MiningSettings
 from ..contract.data_issues import UNREADABLE
 from ..contract.index_file import IndexEntry
 from ..contract.mining_result import write_mining_result
@@ -19,7 +19,11 @@ from ..inference.predict import ImagePrediction, PredictionHooks
 from ..inference.tiling import Tiling
 from ..mining.algorithms import UNREADABLE_SCORE, build_algorithm
 from ..mining.diversity import extract_embedding, near_duplicate_mask
+from .closing import log_mining, log_page
+from .explain import add_explanations, build_task_algorithm, count_explained
+from .prediction_progress import PredictionProgress
 from .prediction_task import PredictionTask
+from .report_page import add_task_page
 from .resumable_prediction import MakeRow, ResumablePrediction, Row
 from .script import TaskRun
 
@@ -29,8 +33,9 @@ logger = logging.getLogger(__name__)
 def mine(run: TaskRun[MiningSettings]) -> None:
     """Score every candidate; result.tsv appears when all have a score."""
     task = PredictionTask(run)
-    if MINING_ALGORITHMS[run.settings.mining_algorithm].needs_images:
-        prediction = ResumablePrediction(task, "mining", "mined")
+    needs_images = MINING_ALGORITHMS[run.settings.mining_algorithm].needs_images
+    if needs_images:
+        prediction = ResumablePrediction(task, "mining", "mined", _count_predicted_again(task))
         prediction.run(lambda: _start_scoring(task))
         values: Iterator[float] = (row.get("score", UNREADABLE_SCORE) for _, _, row in prediction.rows())
         figures = prediction.figures
@@ -40,7 +45,7 @@ def mine(run: TaskRun[MiningSettings]) -> None:
         return
     scores = array("d", values)  # eight bytes per candidate: there may be a million
     if run.settings.diversity_distance:
-        move_near_duplicates(task, scores)
+        move_near_duplicates(task, scores, passed=len(task.index) * needs_images)
     # entries are read from the index again: names of a million candidates are never in memory together
     listed = (
         (entry.asset, scores[number])
@@ -49,19 +54,17 @@ def mine(run: TaskRun[MiningSettings]) -> None:
     )
     write_mining_result(run.task.mining_result, listed)
     task.write_summary("mining-summary.json", figures)
+    if needs_images:
+        add_explanations(task)
+    page = None if run.task.run_infer else add_task_page(run.task)  # the last step writes the page, of both
+    readable = array("d", (score for score in scores if score != UNREADABLE_SCORE))
+    log_mining(run.task.mining_result, readable, unreadable=len(scores) - len(readable))
+    log_page(page)
 
 
 def _start_scoring(task: PredictionTask) -> tuple[PredictionHooks, MakeRow]:
     """Build the algorithm, which needs the detector, and return what it computes of each tile and image."""
-    settings: MiningSettings = task.run.settings
-    detector = task.detector()
-    algorithm = build_algorithm(
-        settings.mining_algorithm,
-        detect=detector.detect,
-        seed=settings.seed,
-        class_names=detector.class_names,
-        class_distribution_scores=settings.class_distribution_scores,
-    )
+    detector, algorithm = task.detector(), build_task_algorithm(task)
 
     def make_row(entry: IndexEntry, image: ImagePrediction) -> Row:
         assert image.detections is not None  # rows are made only of images that could be read
@@ -80,8 +83,19 @@ def _scores_by_name(task: PredictionTask) -> Iterator[float]:
         yield algorithm.score_image(entry.asset, Detections.empty(), ())
 
 
-def move_near_duplicates(task: PredictionTask, scores: array[float]) -> None:
-    """Give those of the best candidates that are near-duplicates of a better one the score of the last of them."""
+def _count_predicted_again(task: PredictionTask) -> int:
+    """Return about how many images go through the network again: to be compared, and to be explained."""
+    settings: MiningSettings = task.run.settings
+    compared = min(settings.diversity_pool, len(task.index)) if settings.diversity_distance else 0
+    return compared + count_explained(task)
+
+
+def move_near_duplicates(task: PredictionTask, scores: array[float], passed: int = 0) -> None:
+    """Give those of the best candidates that are near-duplicates of a better one the score of the last of them.
+
+    Args:
+        passed: images that have been predicted before.
+    """
     settings: MiningSettings = task.run.settings
     readable = (number for number, score in enumerate(scores) if score != UNREADABLE_SCORE)
     pool = heapq.nlargest(settings.diversity_pool, readable, key=scores.__getitem__)
@@ -89,12 +103,16 @@ def move_near_duplicates(task: PredictionTask, scores: array[float]) -> None:
     # the image as a whole, without tiles: one embedding and one forward pass for each
     hooks = PredictionHooks(extract_embedding, lambda names, tiles, detections, extracted: extracted)
     embeddings, embedded = [], []
-    for number, image in zip(pool, task.predict_images(entries, hooks, Tiling())):
-        if image.error is None:
-            embeddings.append(image.tile_scores[0])
-            embedded.append(number)
-        else:  # an algorithm that needs no images has not met it
-            task.issues.add(UNREADABLE, str(image.error))
+    with PredictionProgress(
+        task.run, "compared", len(pool), passed=passed, to_come=count_explained(task) if passed else 0
+    ) as progress:
+        for count, (number, image) in enumerate(zip(pool, task.predict_images(entries, hooks, Tiling())), start=1):
+            if image.error is None:
+                embeddings.append(image.tile_scores[0])
+                embedded.append(number)
+            else:  # an algorithm that needs no images has not met it
+                task.issues.add(UNREADABLE, str(image.error))
+            progress.update(count)
     if not embedded:
         return
     moved = np.flatnonzero(near_duplicate_mask(np.stack(embeddings), settings.diversity_distance))

@@ -8,7 +8,7 @@ from typing import Any, Iterable, Iterator
 
 from ..atomic_file import atomic_write
 from ..config.args_options import parse_args_options
-from ..config.settings import InferSettings
+from ..config.prediction_settings import InferSettings
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import IndexEntry
 from ..contract.model_package import ModelPackage, find_model_package
@@ -70,20 +70,13 @@ class PredictionTask:
     @property
     def tiling(self) -> Tiling:
         """How images are cut into tiles."""
-        size = self.settings.tile_size
-        # a fifth: an object of up to that size is whole in at least one tile
-        return Tiling(size, self.settings.tile_overlap or size // 5)
+        return Tiling.of_size(self.settings.tile_size, self.settings.tile_overlap)
 
     def detector(self) -> Detector:
         """Return the detector, loaded at the first call: a task whose rows are all on disk needs none."""
         if self._detector is None:
-            options = DetectorOptions(
-                settings=self.settings,
-                gpu_ids=self.run.task.gpu_ids,
-                score_threshold=self.settings.conf_threshold,
-                batch_size=self.settings.batch_size,
-                overrides=self.options.values,
-                class_names=self.run.task.class_names,
+            options = DetectorOptions.from_settings(
+                self.settings, self.run.task.gpu_ids, self.options.values, self.run.task.class_names
             )
             self._detector = load_engine(self.run.engine_name).load_detector(self.package, options)
         return self._detector

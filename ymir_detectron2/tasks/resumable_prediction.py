@@ -11,16 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
-from tqdm import tqdm
-
 from ..config.mining_algorithms import MINING_ALGORITHMS
-from ..config.settings import InferSettings, MiningSettings, read_settings, values_where
+from ..config.prediction_settings import InferSettings, MiningSettings
+from ..config.read_settings import read_settings, values_where
 from ..contract.data_issues import TOO_LARGE, UNREADABLE
 from ..contract.index_file import IndexEntry
 from ..contract.infer_result import can_be_result_box
@@ -31,6 +28,7 @@ from ..file_digest import file_digest
 from ..inference.predict import BLOCK, ImagePrediction, PredictionHooks
 from ..version import describe_version
 from .computed_in import note_arithmetic
+from .prediction_progress import PredictionProgress
 from .prediction_task import PredictionTask
 from .script import TaskRun
 
@@ -44,7 +42,6 @@ Start = Callable[[], Tuple[PredictionHooks, MakeRow]]
 """Loads the detector, and returns what to compute of each tile and what to keep of each image."""
 
 _POLL_S = 0.2
-_SECONDS_BETWEEN_LINES = 30.0
 
 
 class ResumablePrediction:
@@ -54,14 +51,16 @@ class ResumablePrediction:
     it there: an earlier one that was interrupted, or mining in a task that infers as well.
     """
 
-    def __init__(self, task: PredictionTask, kind: str, verb: str) -> None:
+    def __init__(self, task: PredictionTask, kind: str, verb: str, to_come: int = 0) -> None:
         """
         Args:
             kind: of the rows, "mining" or "infer"; those of another kind are not used.
             verb: what is done with an image, for the log: "mined", "inferred".
+            to_come: images that are predicted once more afterwards, for the time that is left.
         """
         self._task = task
         self._verb = verb
+        self._to_come = to_come
         self._total = len(task.index)
         if reuses_predictions(task.run):
             kind = "mining+infer"  # the same rows for both steps
@@ -88,9 +87,10 @@ class ResumablePrediction:
             if images_before:
                 logger.info("%d of %d images were %s before, resuming with the rest", images_before, self._total,
                             self._verb)  # fmt: skip
-        with PredictionProgress(run, self._verb, self._total, images_before) as progress:
+        with PredictionProgress(run, self._verb, self._total, images_before, to_come=self._to_come) as progress:
             if missing:
                 hooks, make_row = start()
+                progress.begin()
                 spans = [(block * BLOCK, min((block + 1) * BLOCK, self._total)) for block in missing]
                 # one stream over all blocks, so that the next block is read while this one is predicted
                 images = self._task.predict_images(
@@ -160,7 +160,7 @@ class ResumablePrediction:
         # through the folder only: on one machine, no process group is needed
         while run.is_main and len(self._partial_results.done()) < block_count:
             if run.stop.requested():
-                raise StoppedError("stopped on request before all images were processed; start the task again")
+                raise StoppedError("stopped on request before all images were processed")
             progress.update(self._count_images(self._partial_results.done()))
             time.sleep(_POLL_S)
 
@@ -231,50 +231,3 @@ def _digest(path: Path) -> str:
         return file_digest(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); give the file of a trained model") from error
-
-
-class PredictionProgress:
-    """A context around the prediction; counts how many images are done, by all processes together."""
-
-    def __init__(self, run: TaskRun[Any], verb: str, total: int, done_before: int) -> None:
-        self._run = run
-        self._verb = verb
-        self._total = total
-        self._done = self._done_before = done_before
-
-    def __enter__(self) -> PredictionProgress:
-        self._start_s = self._last_line_s = time.monotonic()
-        # a bar for a person at a terminal, lines for a log
-        is_watched = self._run.is_main and sys.stdout.isatty()
-        self._bar = tqdm(total=self._total, initial=self._done, unit="image", disable=not is_watched)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._seconds = time.monotonic() - self._start_s
-        self._bar.close()
-
-    def update(self, done: int) -> None:
-        """Set how many images are done; fewer than before changes nothing."""
-        # images of a block in work are counted before it is on disk: the next count of the disk may be lower
-        if not self._run.is_main or done <= self._done:
-            return
-        self._bar.update(done - self._done)
-        self._done = done
-        self._run.monitor.report(0.99 * done / self._total)  # the rest is writing
-        now_s = time.monotonic()
-        if now_s - self._last_line_s >= _SECONDS_BETWEEN_LINES:
-            self._last_line_s = now_s
-            rate = (done - self._done_before) / (now_s - self._start_s)
-            logger.info("%s %d of %d images, %.2f images/s, %.0f min left", self._verb, done, self._total, rate,
-                        (self._total - done) / rate / 60)  # fmt: skip
-
-    def figures(self) -> dict[str, Any]:
-        """Return the figures for the summary; `images_per_second` is None where nothing was left to predict."""
-        predicted = self._total - self._done_before
-        rate = predicted / self._seconds if predicted else None
-        if self._run.is_main:
-            speed = f"{rate:.2f} images/s" if rate else "all of them had been predicted before"
-            logger.info("%s %d images in %.1f s, %s", self._verb, self._total, self._seconds, speed)
-        return {"images": self._total, "seconds": self._seconds, "images_per_second": rate}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 from dataclasses import dataclass
-from typing import Callable, Generic, Sequence
+from typing import Callable, Generic, Iterator, Sequence
 
-from ..config.settings import TaskSettings, read_settings, unknown_keys
+from ..config.read_settings import TaskSettings, read_settings, unimplemented_keys
+from ..config.unknown_keys import unknown_keys
 from ..contract.images_in_work import machine_rank
+from ..contract.kept_work import describe_kept
 from ..contract.monitor import Monitor
-from ..contract.task import Task, load_task
+from ..contract.task import Task
 from ..dataset.reading_guard import ReadingGuard, use_guard
 from ..engines.registry import choose_engine
-from ..entrypoint import START_VARIABLE, Process, argument_parser, run_process
+from ..entrypoint import START_VARIABLE, Process, argument_parser, read_task, run_process
 from ..errors import ConfigError, ExecutorError, StoppedError, briefly
 from ..stop_signal import StopSignal
 from ..version import describe_version
@@ -71,22 +74,12 @@ def run_script(
     is_main = os.environ.get("RANK", "0").strip() in ("", "0")  # read properly where a failure can be reported
 
     def work(process: Process) -> None:
-        try:
-            settings_class, function = load()
-            run = _prepare(process, description, settings_class)
-            with use_guard(_reading_guard(run)):
-                function(run)
-            if is_main:
-                process.monitor.report(1.0)
-        except ExecutorError:
-            raise
-        except Exception as error:
-            # a signal to the whole process group ends torch's data-loading workers too, and torch raises their death
-            if process.stop.requested():
-                raise StoppedError(
-                    f"{description} was stopped by {process.stop.name}; what it had finished before is kept"
-                ) from error
-            raise
+        settings_class, function = load()
+        run = _prepare(process, description, settings_class)
+        with _saying_what_is_kept(run), use_guard(_reading_guard(run)):
+            function(run)
+        if is_main:
+            process.monitor.report(1.0)
 
     return run_process(
         arguments.env,
@@ -97,11 +90,28 @@ def run_script(
     )
 
 
+@contextlib.contextmanager
+def _saying_what_is_kept(run: TaskRun[TaskSettings]) -> Iterator[None]:
+    """Add to the reason of a stop what the task has kept, and what to do to go on."""
+    try:
+        yield
+    except Exception as error:
+        # a signal to the whole process group ends torch's data-loading workers too, and torch raises their death
+        is_consequence = run.stop.requested() and not isinstance(error, ExecutorError)
+        if not isinstance(error, StoppedError) and not is_consequence:
+            raise
+        reason = f"stopped by {run.stop.name}" if is_consequence else str(error)
+        kept = describe_kept(run.task.output_dir, is_training=run.task.run_training, machine_rank=machine_rank())
+        raise StoppedError(f"{reason}; {kept}") from error
+
+
 def _prepare(process: Process, description: str, settings_class: type[TaskSettings]) -> TaskRun[TaskSettings]:
     """Read the files of the task, choose the engine, and log both."""
-    task = load_task(process.env_file)
+    task = read_task(process.env_file)
     settings = read_settings(settings_class, task.config)
-    engine_name, reason = choose_engine(settings.engine)
+    # the form shows keys that one engine lacks: `auto` is then the other one, whatever is installed
+    missing = unimplemented_keys(settings, "detectron2") if settings.engine == "auto" else {}
+    engine_name, reason = choose_engine(settings.engine, without_detectron2=", ".join(missing))
     rank, world_size = _share("RANK", "WORLD_SIZE")
     local_rank, local_world_size = _share("LOCAL_RANK", "LOCAL_WORLD_SIZE")
     if rank == 0:

@@ -12,18 +12,23 @@ from pathlib import Path
 
 from ..atomic_file import atomic_write
 from ..config.args_options import parse_args_options
-from ..config.settings import TrainSettings
+from ..config.resolved_config import RESOLVED_CONFIG_NAME
+from ..config.train_settings import TrainSettings
+from ..contract.kept_work import STAGES_RECORD, TRAINING_DIR
 from ..contract.model_package import find_model_package
-from ..contract.partial_results import PARTIAL_RESULTS_DIR
 from ..contract.task import Task
-from ..contract.training_result import TrainingResult
+from ..contract.training_result import Stage, TrainingResult
 from ..dataset.conversion import coco_files, convert_task
 from ..dataset.report_file import add_warning, repeat_warnings, report_anchors, report_unreadable
 from ..engines.registry import load_engine
 from ..engines.zoo import find_config_file
-from ..errors import ConfigError
+from ..errors import ConfigError, ExecutorError, StoppedError
+from ..evaluation.evaluation_file import EvaluationFile, read_evaluation
+from ..evaluation.training_history import NAME as HISTORY_NAME
 from ..training.job import TrainJob, TrainSummary
+from .closing import log_page, log_training
 from .export import export_best_stage, require_exporter
+from .report_page import add_task_page
 from .script import TaskRun
 from .stages import add_stage
 
@@ -44,9 +49,9 @@ def train(run: TaskRun[TrainSettings]) -> None:
     files = convert_task(task) if run.is_local_main else coco_files(task)
 
     engine = load_engine(run.engine_name)  # imports torch, which takes seconds
-    resume_dir = task.output_dir / PARTIAL_RESULTS_DIR / "training"
+    resume_dir = task.output_dir / TRAINING_DIR
     result = TrainingResult(
-        task.models_dir, task.training_result, writes_stages=task.writes_stages, record=resume_dir / "stages.json"
+        task.models_dir, task.training_result, writes_stages=task.writes_stages, record=resume_dir / STAGES_RECORD
     )
     job = TrainJob(
         train_json=files.train,
@@ -63,22 +68,39 @@ def train(run: TaskRun[TrainSettings]) -> None:
         resume_dir=resume_dir,
         must_resume=options.resume,
         on_progress=run.monitor.report,
-        on_stage=lambda weights: add_stage(result, weights),
+        on_stage=lambda weights: add_stage(
+            result, weights, task.output_dir / HISTORY_NAME, lambda image: task.paths.container_path(Path(image))
+        ),
+        on_config=lambda text: _write_text(task.output_dir / RESOLVED_CONFIG_NAME, text),
         on_anchors=lambda shares: report_anchors(task, shares),
         on_unreadable=lambda role, sentences: report_unreadable(task, role, sentences),
         on_warning=lambda sentence: add_warning(task, sentence),
         on_resume=result.restore,
         stop_requested=run.stop.requested,
     )
-    summary = engine.train(job)
+    try:
+        summary = engine.train(job)
+    except StoppedError:
+        # of the stages that are there; a SIGTERM, as of `docker stop`, leaves no time for it
+        if run.is_main and result.stages and run.stop.name == "SIGINT":
+            log_page(add_task_page(task))
+        raise
     if run.is_main:
         export_best_stage(job, result)
-        repeat_warnings(task)  # before the last line, which says what came out
-        _write_summary(task, summary, result)
+        repeat_warnings(task)  # before the last lines, which say what came out
+        evaluation = _read_evaluation(result)
+        _write_summary(task, summary, result.best(), evaluation)
+        page = add_task_page(task)
         # only now: a restart before this line resumes from the last checkpoint, at the end of the training
         shutil.rmtree(resume_dir, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: another task has partial results there
             resume_dir.parent.rmdir()
+        log_training(task, result.best(), evaluation, page)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text)
 
 
 def weights_folders() -> tuple[Path, ...]:
@@ -88,11 +110,21 @@ def weights_folders() -> tuple[Path, ...]:
     return (*((Path(own),) if own else ()), Path("/weights"), downloads)
 
 
-def _write_summary(task: Task, summary: TrainSummary, result: TrainingResult) -> None:
-    best = result.best()
+def _write_summary(task: Task, summary: TrainSummary, best: Stage, evaluation: EvaluationFile | None) -> None:
     logger.info(
         "trained %d steps, %.3f s each, on %s; best stage %s with AP50 %.4f",
         summary.steps, summary.seconds_per_step, summary.device, best.name, best.map50,
     )  # fmt: skip
     with atomic_write(task.output_dir / "train-summary.json") as file:
-        json.dump({**summary._asdict(), "best_stage": best.name, "ap50": best.map50}, file, indent=2)
+        thresholds = {"all": None, "by_class": {}} if evaluation is None else evaluation.best_thresholds
+        content = {**summary._asdict(), "best_stage": best.name, "ap50": best.map50, "thresholds": thresholds}
+        json.dump(content, file, indent=2)
+
+
+def _read_evaluation(result: TrainingResult) -> EvaluationFile | None:
+    """Return the evaluation of the best stage; None if it could not be kept."""
+    try:
+        return read_evaluation(result.models_dir, result.best().name)
+    except ExecutorError as error:  # of an extra, and the model is there
+        logger.warning("%s", error)
+        return None

@@ -34,23 +34,24 @@ def voc_text(image: Path, asset_path: str, boxes: Sequence[LabelledBox], class_n
     except (UnidentifiedImageError, OSError):
         width, height = 0, 0  # the platform's size of a file that is not an image
     root = ElementTree.Element("annotation")
-    _add(root, folder="folder", filename=asset_path)
-    _add(ElementTree.SubElement(root, "source"), database="unknown", annotation="unknown", image="unknown")
-    _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
-    _add(root, segmented=0)
+    add_elements(root, folder="folder", filename=asset_path)
+    add_elements(ElementTree.SubElement(root, "source"), database="unknown", annotation="unknown", image="unknown")
+    add_elements(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
+    add_elements(root, segmented=0)
     for name, x1, y1, x2, y2 in boxes:
         if name not in class_names:
             continue
         node = ElementTree.SubElement(root, "object")
         # the platform writes the word "unknown" for a number here, which readers must survive
-        _add(node, name=name, pose="unknown", truncated="unknown", occluded=0)
+        add_elements(node, name=name, pose="unknown", truncated="unknown", occluded=0)
         if x2 - x1 + 1 != 0 and y2 - y1 + 1 != 0:  # the platform writes no <bndbox> for a box of zero width or height
             corners = ElementTree.SubElement(node, "bndbox")
-            _add(corners, xmin=x1, ymin=y1, xmax=x2, ymax=y2, rotate_angle="0.0000")
-        _add(node, difficult=0, box_quality="-1.0000")
+            add_elements(corners, xmin=x1, ymin=y1, xmax=x2, ymax=y2, rotate_angle="0.0000")
+        add_elements(node, difficult=0, box_quality="-1.0000")
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _add(parent: ElementTree.Element, **texts: object) -> None:
+def add_elements(parent: ElementTree.Element, **texts: object) -> None:
+    """Add an element of text for each name, in the given order."""
     for tag, text in texts.items():
         ElementTree.SubElement(parent, tag).text = str(text)

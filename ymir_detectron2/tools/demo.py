@@ -1,10 +1,10 @@
-"""Run all three tasks on a drawn dataset: train, mine and infer in one task, infer; then show a table and a page.
+"""Run all three tasks on a drawn dataset: train, mine and infer in one task, infer; then print a table and the pages.
 
 python3 -m ymir_detectron2.tools.demo --out demo
 
 demo/images/              the drawn dataset
 demo/train/  demo/mining-infer/  demo/infer/    task folders: in/ from the platform's side, out/ from the executor
-demo/index.html  demo/detections.png
+demo/train/out/report.html ...                  the page of each task; demo/index.html links to them
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import argparse
 import json
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, Tuple
 
-from ..contract.infer_result import ResultBox
 from ..errors import ConfigError, ExecutorError, StorageError
-from ..sources.labelled_image import AnnotatedImage
-from .demo_page import Row, write_contact_sheet, write_page
+from ..results.page import Section, write_page
+from ..results.task_output import PAGE_NAME
+from ..version import PROJECT_DIR
 from .draw_dataset import CLASS_NAMES, draw_images
 from .packed_model import pack_best_stage
 from .task_folder import write_task_folder
@@ -46,12 +47,16 @@ _AS_A_USER: dict[str, Any] = {"gpu_id": None, "own_names": True}
 
 MIN_AP50 = 0.5
 """Below, the demo fails: the detector has then learnt less than this dataset allows."""
-IMAGES_SHOWN = 20
 
-ROOT = Path(__file__).resolve().parents[2]
-START = ROOT / "start.py"
+Row = Tuple[str, str]
+"""What was measured, and its value with the unit."""
+
+PAGES = {"train": "Training", "mining-infer": "Mining and inference", "infer": "Inference of the validation images"}
+"""Task folder -> what its page shows."""
+
+START = PROJECT_DIR / "start.py"
 _MARKER = ".made-by-ymir-demo"
-_OWN_FOLDERS = ("images", "train", "mining-infer", "infer")
+_OWN_FOLDERS = ("images", *PAGES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +101,7 @@ def run_demo(out: Path) -> None:
         **_AS_A_USER,
     )
     wall_s["mining + infer"] = _run_task("2/3  mine and infer, in one task, with the trained model", env_file)
-    # for the page only: AP50 is that of the training's own evaluation
+    # for its page only: AP50 is that of the training's own evaluation
     env_file = write_task_folder(
         out / "infer",
         task="infer",
@@ -109,12 +114,11 @@ def run_demo(out: Path) -> None:
 
     ap50 = pack_best_stage(model).m_ap
     rows = collect_rows(out, ap50, wall_s)
-    shown = val[:IMAGES_SHOWN]
-    detections = load_detections(out / "infer" / "out" / "infer-result.json", shown)
-    write_contact_sheet(out / "detections.png", shown, detections, CLASS_NAMES)
-    write_page(out / "index.html", rows)
-    print(f"\n{format_table(rows)}\n\nImages with the predicted boxes: {out / 'index.html'}", flush=True)
-    # last, so that the page shows what went wrong; written so that NaN fails as well
+    pages = find_pages(out)
+    write_index(out / "index.html", rows)
+    listed = "\n".join(f"  {title}: {page}" for title, page in pages.items())
+    print(f"\n{format_table(rows)}\n\nThe pages of the results, for a browser:\n{listed}", flush=True)
+    # last, so that the pages show what went wrong; written so that NaN fails as well
     if not ap50 >= MIN_AP50:
         raise ExecutorError(f"AP50 is {ap50:.3f}, expected at least {MIN_AP50}; see the training log above")
 
@@ -149,24 +153,24 @@ def format_table(rows: Sequence[Row]) -> str:
     return "\n".join(f"{name:<{widths[0]}}  {value:>{widths[1]}}" for name, value in rows)
 
 
-def load_detections(result_file: Path, images: Sequence[AnnotatedImage]) -> list[list[ResultBox]]:
-    """Read the detections in `images` from an infer-result.json, in the order of the images.
+def find_pages(out: Path) -> dict[str, Path]:
+    """Return the page of each task by its title.
 
     Raises:
-        ExecutorError: if the file is missing, or one of the images in it.
+        ExecutorError: a task has left none.
     """
-    try:
-        detection = json.loads(result_file.read_text(encoding="utf-8"))["detection"]
-        entries = [detection[image.path.name] for image in images]
-    except (OSError, ValueError, KeyError) as exc:
-        raise ExecutorError(f"{result_file}: does not hold the boxes of every image ({exc!r})") from exc
-    return [
-        [
-            ResultBox(**box["box"], class_name=box["class_name"], score=box["score"])
-            for box in entry.get("boxes") or entry.get("annotations") or []
-        ]
-        for entry in entries
-    ]
+    pages = {title: out / folder / "out" / PAGE_NAME for folder, title in PAGES.items()}
+    for page in pages.values():
+        if not page.is_file():
+            raise ExecutorError(f"{page}: was not written; a warning of its task above says why")
+    return pages
+
+
+def write_index(file: Path, rows: Sequence[Row]) -> None:
+    """Write the page with the table and the links to the pages of the tasks, which stay valid if the folder moves."""
+    links = [(f"{folder}/out/{PAGE_NAME}", title) for folder, title in PAGES.items()]
+    context = {"rows": rows, "links": links}
+    write_page(file, "Demo: train, mine, infer", "", [Section("demo", "Demo", "demo.html.j2", context)])
 
 
 def _prepare_folder(out: Path) -> None:
@@ -186,7 +190,12 @@ def _run_task(headline: str, env_file: Path) -> float:
     command = [sys.executable, str(START), "--env", str(env_file)]
     print(f"\n=== {headline}\n    {shlex.join(command)}", flush=True)
     started = time.perf_counter()
-    status = subprocess.run(command, cwd=str(ROOT), check=False).returncode  # noqa: S603 - this project's own script
+    # Ctrl-C reaches start.py from the terminal, which saves its work; `subprocess` would kill it after 0.25 s
+    handler = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        status = subprocess.call(command, cwd=str(PROJECT_DIR))  # noqa: S603 - this project's own script
+    finally:
+        signal.signal(signal.SIGINT, handler)
     if status != 0:
         raise ExecutorError(f"{headline}: start.py ended with status {status}; its last line above says why")
     return time.perf_counter() - started

@@ -13,14 +13,16 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from ..contract.data_issues import DataIssues
 from ..errors import ConfigError, DatasetError, ExecutorError, StorageError, briefly, printable
 from ..sources.splitting import sets_for_training
 from ..yaml_file import NotYamlError, parse_yaml
-from .packed_model import ModelSource, training_class_names
+from .model_argument import training_class_names
+from .packed_model import ModelSource
 from .releases import RELEASES
+from .source_options import add_source_options
 from .task_folder import ANNOTATION_FORMATS, TASKS, write_task_folder
 from .task_source import candidate_images, open_source, training_images
 
@@ -33,7 +35,7 @@ GPU_WORDS = {"none": None, "cpu": ""}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 with one sentence on stderr for every error that a user can fix."""
     logging.basicConfig(format="%(levelname)-8s %(message)s")
-    options = _parser().parse_args(arguments)
+    options = parse_options(arguments)
     try:
         print(printable(make_task(options)))
     except (ExecutorError, OSError) as exc:
@@ -43,8 +45,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class WrittenTask(NamedTuple):
+    """A task folder that is ready to be started."""
+
+    env_file: Path
+    summary: str
+    """What it holds, one or two lines."""
+
+
 def make_task(options: argparse.Namespace) -> str:
     """Write the folder that the options describe; return a summary and the next command."""
+    env_file, summary = write_task(options, parse_config_values(options.config))
+    return f"{summary}\nnext: python3 start.py --env {env_file}"
+
+
+def write_task(options: argparse.Namespace, config: Mapping[str, Any]) -> WrittenTask:
+    """Write the folder that the options describe; what was left out or changed in the data is logged.
+
+    Args:
+        options: as `parse_options` returns them.
+        config: for config.yaml.
+
+    Raises:
+        ExecutorError: a mistake of the user, or the folder cannot be written.
+        OSError: likewise.
+    """
     issues = DataIssues()
     try:
         content, summary = _content(options, issues)
@@ -57,7 +82,7 @@ def make_task(options: argparse.Namespace) -> str:
         options.out,
         task=options.task,
         release=options.release,
-        config=parse_config_values(options.config),
+        config=config,
         model=_model_source(options.model),
         pretrained=_model_source(options.pretrained),
         annotation_format=options.export_format,
@@ -65,7 +90,7 @@ def make_task(options: argparse.Namespace) -> str:
         own_names=options.names == "own",
         **content,
     )
-    return f"{summary}\nnext: python3 start.py --env {env_file}"
+    return WrittenTask(env_file, summary)
 
 
 def _on_one_line(text: str) -> str:
@@ -92,10 +117,14 @@ def _content(options: argparse.Namespace, issues: DataIssues) -> tuple[dict[str,
     )
 
 
-def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_config_values(pairs: Sequence[str], option: str = "--config") -> dict[str, Any]:
     """Parse `key=value` arguments; values get the type that YAML gives them: 0.01 a number, true a boolean.
 
     1e-4 becomes text, as in a config.yaml of the platform: YAML 1.1 asks for 1.0e-4.
+
+    Args:
+        pairs: from the command line.
+        option: the one that they were given with, for messages.
 
     Raises:
         ConfigError: for an argument without a key, or a value that is not YAML.
@@ -104,33 +133,32 @@ def parse_config_values(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not key or not equals:
-            raise ConfigError(f"--config {briefly(pair)}: expected key=value")
+            raise ConfigError(f"{option} {briefly(pair)}: expected key=value")
         try:
-            values[key] = parse_yaml(text) if text else ""  # YAML would give None, which the form cannot send
+            # YAML would make None of an empty text, which the form cannot send, and has no text that begins with @
+            values[key] = parse_yaml(text) if text and not text.startswith("@") else text
         except NotYamlError as exc:
-            raise ConfigError(f"--config {briefly(pair)}: the value is no YAML; put it in quotes") from exc
+            raise ConfigError(f"{option} {briefly(pair)}: the value is no YAML; put it in quotes") from exc
     return values
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of a command line; None: of this process."""
+    return _parser().parse_args(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make_task", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    source = parser.add_argument_group("source")
-    source.add_argument("source", nargs="?", type=Path, metavar="DATASET", help="folder, COCO JSON file or data.yaml")
-    source.add_argument("--data", type=Path, metavar="DATASET", help="the same")
-    source.add_argument("--voc", type=Path, metavar="DIR", help="a Pascal VOC dataset")
-    source.add_argument("--split", nargs="+", default=[], metavar="FILE", help="lists: training, then validation")
-    source.add_argument("--coco", type=Path, metavar="DIR", help="a COCO dataset, or the images of --coco-json")
-    source.add_argument("--coco-json", nargs="+", default=[], type=Path, metavar="FILE", help="training, validation")
-    source.add_argument("--yolo", type=Path, metavar="DIR", help="a YOLO dataset, or its data.yaml")
-    source.add_argument("--val-share", type=_share, default=0.2, help="for validation, if the source has no such set")
-    source.add_argument("--seed", type=int, default=0, help="of that division")
-    source.add_argument("--candidates", help="train, val, a folder, a list of paths, or a COCO JSON file")
+    add_source_options(parser)
+    parser.add_argument("--data", type=Path, metavar="DATA", help="the same as DATA")
+    parser.add_argument(
+        "--candidates", nargs=1, metavar="IMAGES", help="train, val, a folder, an image, a list of paths or COCO JSON"
+    )
     task = parser.add_argument_group("task")
     task.add_argument("--out", type=Path, default=Path("task"), metavar="FOLDER", help="gets in/ and an empty out/")
     task.add_argument("--task", choices=list(TASKS), default="train")
-    task.add_argument("--classes", help="a,b,c: in the order of their indexes; default all, sorted; lower-cased")
     task.add_argument("--release", choices=list(RELEASES), default="2.5.0", help="of YMIR")
     task.add_argument("--export-format", choices=ANNOTATION_FORMATS, default="ark")
     task.add_argument("--model", nargs="+", type=Path, metavar="PATH", help="a training's /out/models, or files")
@@ -140,13 +168,6 @@ def _parser() -> argparse.ArgumentParser:
     task.add_argument("--gpu-id", help="'0,1', or 'cpu'; default: a GPU if there is one")
     task.add_argument("--names", choices=("own", "sha1"), default="own", help="of images: own, or the platform's")
     return parser
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError("must be between 0 and 1")
-    return share
 
 
 def _model_source(paths: list[Path] | None) -> ModelSource | None:

@@ -1,5 +1,7 @@
 """Model packages between two tasks, as the platform handles them: one stage of result.yaml goes to /in/models.
 
+What a person names as a model, a run or a tar for example, is found by `model_argument.open_model`.
+
 /out/models/result.yaml    best_stage_name: s2
                            model_stages: {s2: {stage_name: s2, files: [s2.pth, s2.yaml], timestamp: 1, mAP: 0.5}}
 /in/models/ymir-info.yaml  executor_config: {class_names: [...]}, stages: {...}, best_stage_name: s2
@@ -7,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Mapping, Sequence, Union
 
@@ -23,6 +25,10 @@ from .releases import Release
 ModelSource = Union[Path, Sequence[Path]]
 """A training's /out/models with its result.yaml, or the files of one stage."""
 
+_RATES, _COUNTS = ("mAR", "boxAP"), ("tp", "fp", "fn")
+"""What the platform knows of a stage besides mAP; of the recommended one its page shows recall, FN and FP."""
+RESULT_FILE, INFO_FILE = "result.yaml", "ymir-info.yaml"
+"""What lists the stages: of a training, and of a package that the platform has made of it."""
 _REMEDY = "give a finished training's /out/models"
 LEGACY_STAGE = "default_best_stage"
 """Name that the platform gives to the stage of a result.yaml with `model` and `map`."""
@@ -41,6 +47,8 @@ class PackedStage:
     """config.yaml of the training task; empty if it is not known."""
     folder: Path
     """Holds the files."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """mAR, boxAP, tp, fp, fn, as far as they are known."""
 
     @property
     def class_names(self) -> list[str]:
@@ -56,35 +64,92 @@ def pack_best_stage(source: ModelSource) -> PackedStage:
     Raises:
         ConfigError: if there is no result.yaml, or a file that it lists is missing.
     """
-    if not isinstance(source, Path) or not source.is_dir():
-        given = [source] if isinstance(source, Path) else source
-        for file in given:
-            if not file.is_file():
-                raise ConfigError(
-                    f"{file}: no such model file; give a training's /out/models or the files of one stage"
-                )
-        if not given:
-            raise ConfigError("no model files were given; give a training's /out/models or the files of one stage")
-        pairs = tuple((file.name, file) for file in given)
-        return PackedStage(LEGACY_STAGE, pairs, 0.0, 0, _load_training_config(given[0].parent), given[0].parent)
-    name, entry = _best_entry(source / "result.yaml")
-    files = []
-    for listed in entry["files"]:
-        # in the order of the platform: the folder of the stage, then /out/models
-        places = (path_below(source, f"{name}/{listed}"), path_below(source, listed))
+    if isinstance(source, Path) and source.is_dir():
+        return pack_stage(source / RESULT_FILE)
+    given = [source] if isinstance(source, Path) else source
+    for file in given:
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such model file; give a training's /out/models or the files of one stage")
+    if not given:
+        raise ConfigError("no model files were given; give a training's /out/models or the files of one stage")
+    pairs = tuple((file.name, file) for file in given)
+    return PackedStage(LEGACY_STAGE, pairs, 0.0, 0, _load_training_config(given[0].parent), given[0].parent)
+
+
+def pack_stage(list_file: Path, stage_name: str = "") -> PackedStage:
+    """Return a stage that result.yaml or ymir-info.yaml lists, with its files in the folder of that list.
+
+    Args:
+        stage_name: '' is the best one.
+
+    Raises:
+        ConfigError: it is not listed, or a file that is listed for it is missing.
+    """
+    listed = read_listed_stage(list_file, stage_name)
+    folder, files = list_file.parent, []
+    for file in listed.files:
+        places = (path_below(folder, name) for name in listed.places(file))
         path = next((path for path in places if path is not None and is_file(path)), None)
         if path is None:
             raise ConfigError(
-                f"{source}: result.yaml lists {briefly(listed)}, which is not there; finish the training first"
+                f"{folder}: {list_file.name} lists {briefly(file)}, which is not there; {_remedy(list_file)}"
             )
-        files.append((listed, path))
-    m_ap, timestamp = (_number(source / "result.yaml", key, entry.get(key) or 0) for key in ("mAP", "timestamp"))
-    return PackedStage(name, tuple(files), float(m_ap), int(timestamp), _load_training_config(source), source)
+        files.append((file, path))
+    settings = _load_training_config(folder) if listed.executor_config is None else listed.executor_config
+    return PackedStage(listed.name, tuple(files), listed.m_ap, listed.timestamp, settings, folder, listed.figures)
 
 
-def training_class_names(source: ModelSource | None) -> list[str]:
-    """Return the class names that a model was trained for; empty without a model, or if they are not known."""
-    return pack_best_stage(source).class_names if source else []
+def pack_stages(list_file: Path) -> tuple[PackedStage, ...]:
+    """Return all stages that result.yaml or ymir-info.yaml lists: the best one, then the others from the latest on.
+
+    Raises:
+        ConfigError: none is listed, or a file that is listed is missing.
+    """
+    best = pack_stage(list_file)
+    content = _load_mapping(list_file)
+    stages = content.get(_stages_key(list_file)) if best.name != LEGACY_STAGE else {}
+    names = [str(name) for name in stages] if isinstance(stages, dict) else []
+    return (best, *(pack_stage(list_file, name) for name in reversed(names) if name != best.name))
+
+
+@dataclass(frozen=True)
+class ListedStage:
+    """An entry of result.yaml or ymir-info.yaml, whether or not its files are there."""
+
+    name: str
+    files: tuple[str, ...]
+    m_ap: float
+    timestamp: int
+    executor_config: dict[str, Any] | None
+    """config.yaml of the training task, which only ymir-info.yaml has; None in result.yaml."""
+    figures: Mapping[str, float]
+
+    def places(self, file: str) -> tuple[str, str]:
+        """Return where a file of it may be, below the folder of the list, in the order of the platform."""
+        return f"{self.name}/{file}", file
+
+
+def read_listed_stage(list_file: Path, stage_name: str = "") -> ListedStage:
+    """Read the entry of a stage; '' is the best one.
+
+    Raises:
+        ConfigError: the list cannot be read, or has no such stage with files.
+    """
+    content = _load_mapping(list_file)
+    name, entry = _find_entry(list_file, content, stage_name)
+    m_ap, timestamp = (_number(list_file, key, entry.get(key) or 0) for key in ("mAP", "timestamp"))
+    config = None
+    if list_file.name == INFO_FILE:
+        given = content.get("executor_config")
+        config = given if isinstance(given, dict) else {}
+        read_class_names(list_file, config)  # those that cannot be read are not passed on either
+    return ListedStage(name, tuple(entry["files"]), float(m_ap), int(timestamp), config, _figures(entry))
+
+
+def _figures(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Return those that the platform accepts: one that it does not would cost the whole package."""
+    rates = {key: entry[key] for key in _RATES if type(entry.get(key)) in (int, float) and 0 <= entry[key] <= 1}
+    return {**rates, **{key: entry[key] for key in _COUNTS if type(entry.get(key)) is int and 0 <= entry[key] < 2**31}}
 
 
 def unpack_stage(stage: PackedStage, models_dir: Path, release: Release, class_names: Sequence[str]) -> list[str]:
@@ -97,50 +162,63 @@ def unpack_stage(stage: PackedStage, models_dir: Path, release: Release, class_n
     for name, file in stage.files:
         place_file(file, models_dir / f"{prefix}{name}", stage.folder)
     models_dir.mkdir(parents=True, exist_ok=True)
-    info = package_info(stage, release, class_names)
+    info = package_info([stage], release, class_names)
     (models_dir / "ymir-info.yaml").write_text(yaml.safe_dump(info), encoding="utf-8")
     return [f"/in/models/{prefix}{name}" for name, _ in stage.files]
 
 
-def package_info(stage: PackedStage, release: Release, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the content of ymir-info.yaml in a package with one stage.
+def package_info(stages: Sequence[PackedStage], release: Release, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the content of ymir-info.yaml in a package with these stages, the best one first.
 
     `class_names` are used where those of the training are not known.
     """
-    names = [name for name, _ in stage.files]
+    best = stages[0]
     info: dict[str, Any] = {
         # the only place where a later training finds the classes of its pretrained model
-        "executor_config": stage.executor_config or {"class_names": list(class_names)},
-        "task_context": {"mAP": stage.m_ap, "type": 1},
+        "executor_config": best.executor_config or {"class_names": list(class_names)},
+        "task_context": {"mAP": best.m_ap, "type": 1},
     }
     if release.format_names_as_extensions:  # 1.1, which has no stages
-        info["models"] = names
+        info["models"] = [name for name, _ in best.files]
     else:
-        entry = {"stage_name": stage.name, "files": names, "mAP": stage.m_ap, "timestamp": stage.timestamp}
-        info.update(best_stage_name=stage.name, stages={stage.name: entry}, object_type=2, package_version="2.0.0")
-        info.update(attachments={}, evaluate_config={}, model_hash="", stage_name=stage.name)
+        entries = {stage.name: _stage_entry(stage) for stage in stages}
+        info.update(best_stage_name=best.name, stages=entries, object_type=2, package_version="2.0.0")
+        info.update(attachments={}, evaluate_config={}, model_hash="", stage_name=best.name)
     return info
 
 
-def _best_entry(result_file: Path) -> tuple[str, Mapping[str, Any]]:
-    result = _load_mapping(result_file)
-    stages: Any
-    if "model" in result:  # the platform looks for this key first: it hides model_stages
-        best, stages = LEGACY_STAGE, {LEGACY_STAGE: {"files": result["model"], "mAP": result.get("map", 0)}}
-    else:
-        best, stages = str(result.get("best_stage_name")), result.get("model_stages")
-    entry = stages.get(best) if isinstance(stages, dict) else None
+def _stage_entry(stage: PackedStage) -> dict[str, Any]:
+    names = [name for name, _ in stage.files]
+    entry = {"stage_name": stage.name, "files": names, "mAP": stage.m_ap, "timestamp": stage.timestamp}
+    return {**entry, **stage.figures}
+
+
+def _stages_key(list_file: Path) -> str:
+    return "model_stages" if list_file.name == RESULT_FILE else "stages"
+
+
+def _remedy(list_file: Path) -> str:
+    return "finish the training first" if list_file.name == RESULT_FILE else "export the package again"
+
+
+def _find_entry(list_file: Path, content: Mapping[str, Any], stage_name: str) -> tuple[str, Mapping[str, Any]]:
+    flat_key = "model" if list_file.name == RESULT_FILE else "models"
+    name, stages = stage_name or str(content.get("best_stage_name")), content.get(_stages_key(list_file))
+    if flat_key in content and not stage_name:  # the platform looks for this key first: it hides the stages
+        name, stages = LEGACY_STAGE, {LEGACY_STAGE: {"files": content[flat_key], "mAP": content.get("map", 0)}}
+    entry = stages.get(name) if isinstance(stages, dict) else None
     files = entry.get("files") if isinstance(entry, dict) else None
-    if not entry or not files or not isinstance(files, list) or not all(isinstance(name, str) for name in files):
-        raise ConfigError(f"{result_file}: names no best stage with files; finish a training first")
-    if path_below(result_file.parent, best) is None:  # the stage becomes a folder of the task
-        raise ConfigError(f"{result_file}: {briefly(best)} is not the name of a stage; {_REMEDY}")
-    return best, entry
+    if not entry or not files or not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        wanted = f"no stage {briefly(stage_name)}" if stage_name else "no best stage"
+        raise ConfigError(f"{list_file}: names {wanted} with files; {_remedy(list_file)}")
+    if path_below(list_file.parent, name) is None:  # the stage becomes a folder of the task
+        raise ConfigError(f"{list_file}: {briefly(name)} is not the name of a stage; {_REMEDY}")
+    return name, entry
 
 
-def _number(result_file: Path, key: str, value: Any) -> float:
+def _number(list_file: Path, key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**63:  # NaN is neither
-        raise ConfigError(f"{result_file}: {key} of the best stage is {briefly(value)}, expected a number; {_REMEDY}")
+        raise ConfigError(f"{list_file}: {key} of the best stage is {briefly(value)}, expected a number; {_REMEDY}")
     return value
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..config.model_zoo import ZOO_DETECTORS
 from ..config.retinanet_config import RetinaNetConfig, load_config
 from ..errors import ConfigError, ModelError
-from ..retinanet.checkpoint import load_weights, read_checkpoint
-from ..retinanet.model import build_retinanet
 from ..retinanet.weight_digests import check_digest, read_pins
 from ..retinanet.weights import place_below_folder
 from ..version import PROJECT_DIR
@@ -33,6 +32,18 @@ COCO_CLASSES = (
 _RUNNING = (".running_mean", ".running_var")
 
 
+class ZooSpeed(NamedTuple):
+    """What detectron2's MODEL_ZOO.md states of a detector: trained on 8 V100, 16 images an iteration; run on one."""
+
+    schedule: str
+    """Of the learning rate: 1x is 90,000 iterations."""
+    train_s_per_iteration: float
+    inference_s_per_image: float
+    """One image at a time."""
+    train_memory_gb: float
+    """Of each GPU."""
+
+
 @dataclass(frozen=True)
 class PublishedWeights:
     """One published file."""
@@ -43,6 +54,8 @@ class PublishedWeights:
     """Its network, below the folder `configs`; '' for the detectors of the zoo that only detectron2 can build."""
     box_ap: float | None = None
     """AP over IoU 0.50:0.95 on COCO val2017, from detectron2's MODEL_ZOO.md; None: a backbone, or no RetinaNet."""
+    speed: ZooSpeed | None = None
+    """Of the same page; None as above."""
 
     @property
     def place(self) -> str:
@@ -64,8 +77,8 @@ def _backbone(depth: int) -> PublishedWeights:
     return PublishedWeights(f"imagenet-R-{depth}", f"detectron2://ImageNetPretrained/MSRA/R-{depth}.pkl", config)
 
 
-def _detector(name: str, config: str, box_ap: float) -> PublishedWeights:
-    return PublishedWeights(name, _ZOO[config].address, f"{config}.yaml", box_ap)
+def _detector(name: str, config: str, box_ap: float, speed: ZooSpeed) -> PublishedWeights:
+    return PublishedWeights(name, _ZOO[config].address, f"{config}.yaml", box_ap, speed)
 
 
 _ZOO = {detector.config: detector for detector in ZOO_DETECTORS}
@@ -74,9 +87,9 @@ PUBLISHED = {
     for weights in (
         _backbone(50),
         _backbone(101),
-        _detector("coco-R-50-1x", "COCO-Detection/retinanet_R_50_FPN_1x", 0.374),
-        _detector("coco-R-50-3x", "COCO-Detection/retinanet_R_50_FPN_3x", 0.387),
-        _detector("coco-R-101-3x", "COCO-Detection/retinanet_R_101_FPN_3x", 0.404),
+        _detector("coco-R-50-1x", "COCO-Detection/retinanet_R_50_FPN_1x", 0.374, ZooSpeed("1x", 0.205, 0.041, 4.1)),
+        _detector("coco-R-50-3x", "COCO-Detection/retinanet_R_50_FPN_3x", 0.387, ZooSpeed("3x", 0.205, 0.041, 4.1)),
+        _detector("coco-R-101-3x", "COCO-Detection/retinanet_R_101_FPN_3x", 0.404, ZooSpeed("3x", 0.291, 0.054, 5.2)),
     )
 }
 """What the configs of the project start from: `all`."""
@@ -128,6 +141,10 @@ def check_tensors(weights: PublishedWeights, path: Path) -> int:
     Raises:
         ModelError: it is damaged, or a tensor of the network is not in it.
     """
+    # here: torch takes seconds, and the names above are for `--help` too
+    from ..retinanet.checkpoint import load_weights, read_checkpoint
+    from ..retinanet.model import build_retinanet
+
     state_dict = read_checkpoint(path).state_dict
     if not weights.config:
         return len(state_dict)

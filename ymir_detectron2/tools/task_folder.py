@@ -3,6 +3,7 @@
     in/env.yaml   in/config.yaml
     in/train-index.tsv  in/val-index.tsv      /in/assets/17/8e5f...17.jpg \\t /in/annotations/17/8e5f...17.txt
     in/candidate-index.tsv                    /in/assets/17/8e5f...17.jpg
+    in/candidate-sources.json                 where images with own names came from, for people and `convert`
     in/assets/  in/annotations/  in/models/
 
 With own names: /in/assets/line3_0042.jpg \\t /in/annotations/train/line3_0042.jpg.txt. The platform writes such paths
@@ -13,17 +14,21 @@ Paths inside the files are container paths, so that the folder can be mounted as
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 import yaml
 
+from ..atomic_file import atomic_write
 from ..errors import ConfigError
 from ..sources.labelled_image import AnnotatedImage, LabelledBox
 from .annotation_writer import ark_text, voc_text
 from .assets import Asset, read_asset, store_assets
 from .file_names import readable_names
-from .packed_model import ModelSource, pack_best_stage, unpack_stage
+from .model_argument import open_model
+from .packed_model import ModelSource, unpack_stage
 from .releases import Release, find_release
 
 TASKS: dict[str, tuple[bool, bool, bool]] = {
@@ -35,6 +40,8 @@ TASKS: dict[str, tuple[bool, bool, bool]] = {
 """Task name -> run_training, run_mining, run_infer of env.yaml."""
 
 ANNOTATION_FORMATS = ("ark", "voc")
+CANDIDATE_SOURCES = "candidate-sources.json"
+"""In `in/`, for images with own names: name in the task -> the user's file. Only `convert` reads it, no task does."""
 DEFAULT_TASK_ID = "t00000010000021a2b3c4d1700000000"  # in the form of the platform's own
 
 
@@ -66,7 +73,7 @@ def write_task_folder(
         train, val: the sets of a training.
         candidates: images for mining and inference.
         config: values of the web form for config.yaml. Keys that the platform sets itself take precedence.
-        model, pretrained: a training's /out/models (the best stage is used), or the files of one stage.
+        model, pretrained: whatever `model_argument.open_model` takes.
         annotation_format: `ark` or `voc`, as in `export_format`; release 1.1.0 always writes ark.
         gpu_id: `''` is the CPU, `'0,1'` two GPUs; None omits the key, which means a GPU if there is one.
         task_id: for env.yaml and config.yaml.
@@ -99,6 +106,8 @@ def write_task_folder(
     else:
         stored = store_assets(candidates, folder / "assets", chosen, source_dir, names)
         _write_lines(folder / "candidate-index.tsv", [_asset_path(asset, chosen) for asset in stored])
+        if own_names:
+            _write_sources(folder / CANDIDATE_SOURCES, stored)
         injected.update(_model_keys("model_params_path", model, folder, chosen, class_names))
         injected.update(run_mining=TASKS[task][1], run_infer=TASKS[task][2])
     config_text = yaml.safe_dump({**form, **injected}, allow_unicode=chosen.unicode_config)
@@ -139,7 +148,8 @@ def _model_keys(
 ) -> dict[str, Any]:
     if source is None:
         return {}  # the platform removes the key when no model was chosen
-    return {key: unpack_stage(pack_best_stage(source), folder / "models", release, class_names)}
+    with open_model(source) as stage:
+        return {key: unpack_stage(stage, folder / "models", release, class_names)}
 
 
 def _write_training_input(
@@ -202,6 +212,12 @@ def _asset_path(asset: Asset, release: Release) -> str:
 
 def _container_folder(name: str, release: Release) -> str:
     return f"/in/{name}/." if release.format_names_as_extensions else f"/in/{name}"
+
+
+def _write_sources(file: Path, assets: Sequence[Asset]) -> None:
+    sources = {asset.name: os.path.abspath(asset.source) for asset in assets}
+    with atomic_write(file) as stream:
+        json.dump(sources, stream, indent=0)
 
 
 def _write_lines(file: Path, lines: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from ..sources.source import TRAIN, VAL, LabelledSource
 from ..sources.splitting import read_training_sets
 from ..sources.voc import VocSource
 from ..sources.yolo import YoloSource
+from ..untrusted_files import is_file
 
 SPLITS = (TRAIN, VAL)
 
@@ -38,6 +39,15 @@ class CandidateImages(NamedTuple):
     source_dir: Path
 
 
+def _places(options: argparse.Namespace) -> list[Path]:
+    """Return the datasets that the options name, by whatever option."""
+    return [
+        place
+        for place in (options.voc, options.coco, options.yolo, options.source, options.data)
+        if place is not None
+    ]
+
+
 def open_source(options: argparse.Namespace, issues: DataIssues) -> LabelledSource:
     """Return the dataset that the options name.
 
@@ -45,10 +55,10 @@ def open_source(options: argparse.Namespace, issues: DataIssues) -> LabelledSour
         ConfigError: none or several are named, or its format is not recognised.
         DatasetError: an image of it is missing.
     """
-    places = [options.voc, options.coco, options.yolo, options.source, options.data]
-    if sum(place is not None for place in places) != 1:
+    places = _places(options)
+    if len(places) != 1:
         raise ConfigError("give one source: a folder, or --voc DIR, --coco DIR or --yolo DIR")
-    place = next(place for place in places if place is not None)
+    (place,) = places
     if max(len(options.split), len(options.coco_json)) > len(SPLITS):
         raise ConfigError("--split and --coco-json take two files: that of the training, that of the validation")
     if options.split and options.coco_json:
@@ -56,13 +66,19 @@ def open_source(options: argparse.Namespace, issues: DataIssues) -> LabelledSour
     if options.voc is not None or options.split:
         return VocSource(place, options.split, issues)
     if options.coco_json:
-        files = {name: CocoFile(file) for name, file in zip(SPLITS, options.coco_json)}
+        files = {name: CocoFile(_named_file(place, file)) for name, file in zip(SPLITS, options.coco_json)}
         return CocoSource(place, files, place)
     if options.coco is not None:
         return read_coco_folder(place)
     if options.yolo is not None:
         return YoloSource(place, listed_classes(options), issues)
     return recognise(place, listed_classes(options), issues)
+
+
+def _named_file(place: Path, file: Path) -> Path:
+    """Return a file that is named as a path or, like those of --split, as a file of the dataset."""
+    in_dataset = place / file
+    return in_dataset if not is_file(file) and is_file(in_dataset) else file
 
 
 def training_images(options: argparse.Namespace, source: LabelledSource, issues: DataIssues) -> TrainingImages:
@@ -98,13 +114,16 @@ def candidate_images(
         ConfigError: no images, or no class names.
         DatasetError: an image is missing.
     """
-    named = options.candidates
-    if named and named not in SPLITS:
-        path = Path(named)
-        candidates, source_dir = find_candidates(path), path if path.is_dir() else path.parent
+    named = options.candidates or []
+    if not named or (len(named) == 1 and named[0] in SPLITS):
+        candidates, source_dir = _candidates_of_source(options, named[0] if named else None, issues)
     else:
-        candidates, source_dir = _candidates_of_source(options, named, issues)
-    class_names = list(model_class_names) or listed_classes(options) or _classes_of_source(options, issues)
+        paths = [Path(name) for name in named]
+        candidates = [image for path in paths for image in find_candidates(path)]
+        source_dir = paths[0] if paths[0].is_dir() else paths[0].parent  # files elsewhere are copied
+    class_names = list(model_class_names) or listed_classes(options)
+    if not class_names and (not options.model or _places(options)):
+        class_names = _classes_of_source(options, issues)  # else the weights may name them, which only torch can read
     return CandidateImages(candidates, class_names, source_dir)
 
 

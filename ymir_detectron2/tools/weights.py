@@ -25,26 +25,26 @@ from ..errors import ConfigError, ExecutorError, ModelError
 from ..file_digest import file_digest
 from ..retinanet.weight_digests import PINS_FILE, read_pins, write_pins
 from ..retinanet.weights import download_weights, find_weights
-from .model_import import write_import_package
 from .published_weights import PUBLISHED, PublishedWeights, check_weights, choose_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; return 1, with one sentence on stderr, when it fails."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(message)s", level=logging.INFO)  # what a download waits for
-    try:
-        options.run(options)
-    except (ExecutorError, OSError) as error:
-        print(f"weights: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "weights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_commands(parser)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.INFO)  # what a download waits for
+    try:
+        return int(options.run(options))
+    except (ExecutorError, OSError) as error:
+        print(f"weights: {error}", file=sys.stderr)
+        return 1
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands, each with a function `run` that takes the options and returns the exit status."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     names_help = f"all, none, or some of {','.join(PUBLISHED)}"
 
@@ -70,10 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     pin = commands.add_parser("pin", help="download, and write the SHA-256 into the checkout")
     pin.add_argument("names", nargs="?", default="all", help=names_help)
     pin.set_defaults(run=_pin)
-    return parser
 
 
-def _list(_: argparse.Namespace) -> None:
+def _list(_: argparse.Namespace) -> int:
     rows = [("name", "COCO AP", "pinned", "place below a weights folder")]
     for weights in PUBLISHED.values():
         ap = "-" if weights.box_ap is None else f"{100 * weights.box_ap:.1f}"
@@ -81,11 +80,13 @@ def _list(_: argparse.Namespace) -> None:
     for name, ap, pinned, place in rows:
         print(f"{name:<16}{ap:<9}{pinned:<8}{place}")
     print("Others of detectron2's model zoo have the names of their configs: COCO-Detection/faster_rcnn_R_50_FPN_3x")
+    return 0
 
 
-def _fetch(options: argparse.Namespace) -> None:
+def _fetch(options: argparse.Namespace) -> int:
     for weights in choose_weights(options.names):
         _print_checked(weights, *_fetch_one(weights, options.into))
+    return 0
 
 
 def _fetch_one(weights: PublishedWeights, folder: Path) -> tuple[Path, str]:
@@ -99,24 +100,28 @@ def _fetch_one(weights: PublishedWeights, folder: Path) -> tuple[Path, str]:
     return path, findings[0] if findings else check_weights(weights, path)
 
 
-def _verify(options: argparse.Namespace) -> None:
+def _verify(options: argparse.Namespace) -> int:
     for weights, path in _files(options.folder, options.names):
         _print_checked(weights, path, check_weights(weights, path))
+    return 0
 
 
 def _print_checked(weights: PublishedWeights, path: Path, finding: str) -> None:
     print(f"{weights.name}: {path}: checked: {finding}", flush=True)
 
 
-def _pack(options: argparse.Namespace) -> None:
+def _pack(options: argparse.Namespace) -> int:
+    from .model_import import write_import_package  # here: with torch, which the other commands need not wait for
+
     for weights, path in _files(options.folder, options.names):
         if weights.box_ap is None and not options.names:
             continue
         check_weights(weights, path)
         print(f"{weights.name}: {write_import_package(weights, path, options.into)}", flush=True)
+    return 0
 
 
-def _pin(options: argparse.Namespace) -> None:
+def _pin(options: argparse.Namespace) -> int:
     """Pin what the publisher sends now; a file that is pinned already must be the same."""
     chosen = choose_weights(options.names)
     with tempfile.TemporaryDirectory() as folder:
@@ -126,6 +131,7 @@ def _pin(options: argparse.Namespace) -> None:
             write_pins({**read_pins(), weights.place: file_digest(path)})
             path.unlink()
             print(f"{weights.name}: pinned in {PINS_FILE}; commit it", flush=True)
+    return 0
 
 
 def _files(folder: Path, names: str | None) -> list[tuple[PublishedWeights, Path]]:

@@ -61,7 +61,7 @@ def _warn_of_small_boxes(job: TrainJob, boxes_wh: np.ndarray) -> None:
     if small > _MANY_SMALL and distributed.rank() == 0:
         job.on_warning(
             f"{small:.0%} of the training boxes have a side below {_SMALL_PX} px at the size of the network, where"
-            " little of them is left; raise INPUT.MIN_SIZE_TRAIN and image_size, or cut the images into tiles"
+            " little of them is left; raise image_size, or cut the images into tiles"
         )
 
 

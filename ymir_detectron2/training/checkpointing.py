@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from ..config.engine_config import EngineConfig
-from ..config.settings import values_where
+from ..config.read_settings import values_where
+from ..contract.kept_work import CHECKPOINT_NAME
 from ..errors import ConfigError, ModelError, StorageError, briefly, is_out_of_memory
 from ..file_digest import file_digest
 from ..retinanet.checkpoint import read_content, write_content
@@ -143,7 +144,7 @@ def _read_state(path: Path) -> dict[str, Any] | None:
 
 
 def _file_name(step: int) -> str:
-    return f"step_{step:07d}.pth"
+    return CHECKPOINT_NAME.format(step)
 
 
 def _is_checkpoint(content: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a chosen model and `image_size` decide in the configuration of a training, and where every part comes from."""
+"""What a chosen model decides in the configuration of a training, and where every part of it comes from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Mapping
 from .. import distributed
 from ..config.engine_config import AnyConfig, ConfigLoader, EngineConfig
 from ..config.model_keys import CLASS_COUNTS, MODEL_KEYS, only
-from ..config.settings import TrainSettings
+from ..config.train_settings import TrainSettings
 from .job import TrainJob
 
 logger = logging.getLogger(__name__)
@@ -54,19 +54,6 @@ def _warn_of_unused_values(job: TrainJob, cfg: EngineConfig, of_model: Mapping[s
             "%s differs from the chosen model in %s%s: the model's values are used; args_options can set others, and"
             " without a model config_file decides", job.config_file, ", ".join(unused[:_MAX_NAMED]), more,
         )  # fmt: skip
-
-
-def scaled_sizes(cfg: EngineConfig, image_size: int) -> dict[str, Any]:
-    """Return the INPUT sizes with the short edge of inference at `image_size` pixels, all in their old proportions."""
-    short_edges = cfg["INPUT.MIN_SIZE_TRAIN"]
-    # an edge of 0 leaves images at their own size, to which nothing is in proportion
-    factor = image_size / (cfg["INPUT.MIN_SIZE_TEST"] or max(short_edges) or image_size)
-    return {
-        "INPUT.MIN_SIZE_TRAIN": tuple(round(edge * factor) or image_size for edge in short_edges),
-        "INPUT.MAX_SIZE_TRAIN": round(cfg["INPUT.MAX_SIZE_TRAIN"] * factor),
-        "INPUT.MIN_SIZE_TEST": image_size,
-        "INPUT.MAX_SIZE_TEST": round(cfg["INPUT.MAX_SIZE_TEST"] * factor),
-    }
 
 
 def log_sources(job: TrainJob) -> None:

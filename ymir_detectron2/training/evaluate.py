@@ -11,6 +11,7 @@ from torch import nn
 from .. import distributed
 from ..dataset.coco_json import CocoDataset
 from ..detections import Detections, Detector
+from ..errors import StoppedError
 from ..evaluation.metrics import Evaluation, evaluate
 from ..inference.predict import predict_images
 from .early_stopping import metric_value
@@ -19,8 +20,17 @@ from .job import TrainJob
 from .metric_logger import MetricLogger
 
 
-def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -> Evaluation:
-    """Run the detector on this process's share of the validation set; return the metrics of the whole set."""
+def evaluate_detector(
+    detector: Detector, dataset: CocoDataset, job: TrainJob, on_image: Callable[[], None] = lambda: None
+) -> Evaluation:
+    """Run the detector on this process's share of the validation set; return the metrics of the whole set.
+
+    Args:
+        on_image: called after each image.
+
+    Raises:
+        StoppedError: in all processes, when a stop was requested in one of them.
+    """
     rank, world_size = distributed.rank(), distributed.world_size()
     indexes = range(rank, len(dataset), world_size)
     predictions: dict[int, Detections] = {}
@@ -29,16 +39,24 @@ def evaluate_detector(detector: Detector, dataset: CocoDataset, job: TrainJob) -
         detector, (Path(dataset.image_paths[index]) for index in indexes), num_workers=job.settings.num_workers,
         stop_requested=job.stop_requested,
     )  # fmt: skip
-    for image, index in zip(images, indexes):
-        if image.error is not None:
-            unreadable.add(str(image.error))
-        detections = image.detections
-        if detections is not None:
-            # image ids count from 1. Without class_probs: K numbers per box, while a whole set is held in memory
-            predictions[index + 1] = Detections(detections.boxes_xyxy, detections.scores, detections.classes)
-    shards = distributed.all_gather_object((predictions, unreadable))
-    merged = {image_id: detections for shard, _ in shards for image_id, detections in shard.items()}
-    unreadable = set().union(*(names for _, names in shards))
+    stop: StoppedError | None = None
+    try:
+        for image, index in zip(images, indexes):
+            if image.error is not None:
+                unreadable.add(str(image.error))
+            detections = image.detections
+            if detections is not None:
+                # image ids count from 1. Without class_probs: K numbers per box, while a whole set is held in memory
+                predictions[index + 1] = Detections(detections.boxes_xyxy, detections.scores, detections.classes)
+            on_image()
+    except StoppedError as error:
+        stop = error
+    # a stop too: a process that ended without it would let the others wait here
+    shards = distributed.all_gather_object((predictions, unreadable, stop is not None))
+    if any(is_stopped for *_, is_stopped in shards):
+        raise StoppedError("stopped on request during an evaluation") from stop
+    merged = {image_id: detections for shard, *_ in shards for image_id, detections in shard.items()}
+    unreadable = set().union(*(names for _, names, _ in shards))
     if unreadable and rank == 0:
         job.on_unreadable("validation", unreadable)
     return evaluate(job.val_json, merged, job.class_names)

@@ -86,10 +86,7 @@ class GradientAccumulator:
 
     def _shrink_micro_batches(self, batch_size: int, reason: str) -> None:
         if self.micro_batches >= batch_size:
-            raise OutOfMemoryError(
-                f"memory ran out with one image at a time ({reason}); lower INPUT.MIN_SIZE_TRAIN and"
-                " INPUT.MAX_SIZE_TRAIN in args_options"
-            )
+            raise OutOfMemoryError(f"memory ran out with one image at a time ({reason}); lower image_size")
         count = min(2 * self.micro_batches, batch_size)
         if distributed.world_size() > 1:
             raise OutOfMemoryError(f"memory ran out at {batch_size} images per process; set accumulate: {count}")

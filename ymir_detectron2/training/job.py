@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Collection, Mapping, NamedTuple
 
-from ..config.settings import TrainSettings
+from ..config.train_settings import TrainSettings
 from ..contract.model_package import ModelPackage
 from ..evaluation.loss_curve import LossCurve
 from ..evaluation.metrics import Evaluation
@@ -26,6 +26,9 @@ class StageWeights(NamedTuple):
     """Of the run so far."""
     validation_losses: Mapping[str, LossCurve]
     """Of the weights of each evaluation; {} if the engine does not compute them."""
+    metrics: Mapping[str, LossCurve]
+    """AP and its kin of each evaluation, by step."""
+    step: int
 
 
 class TrainSummary(NamedTuple):
@@ -60,7 +63,9 @@ class TrainJob:
     """Whether a checkpoint of another training is an error (`--resume`); else this one starts from step 1."""
     on_progress: Callable[[float], None]
     on_stage: Callable[[StageWeights], Mapping[str, bytes]]
-    """Called after the files of a stage are written, in rank 0 only; returns plots as PNGs, by name."""
+    """Called after the files of a stage are written, in rank 0 only; returns PNGs and JPEGs by TensorBoard's tags."""
+    on_config: Callable[[str], None]
+    """Called with the resolved configuration as the text of a file, before the first step, in rank 0 only."""
     on_anchors: Callable[[Mapping[str, Any]], None]
     """Called with the anchor figures for the dataset report, in rank 0 only."""
     on_unreadable: Callable[[str, Collection[str]], None]

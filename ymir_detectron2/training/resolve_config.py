@@ -12,10 +12,11 @@ from typing import Any, Mapping
 from .. import distributed
 from ..config.accepted_values import check_schedule, check_values
 from ..config.engine_config import AnyConfig, ConfigLoader, EngineConfig
+from ..config.image_sizes import scaled_sizes
 from ..config.model_keys import CLASS_COUNTS
 from ..dataset.coco_json import load_coco_json
 from ..errors import ConfigError
-from .config_sources import log_sources, scaled_sizes, with_model_keys
+from .config_sources import log_sources, with_model_keys
 from .job import TrainJob
 from .lr_schedule import fit_schedule
 

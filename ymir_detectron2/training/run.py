@@ -6,6 +6,7 @@ iter_0000120/config.yaml. A checkpoint is the whole state of an unfinished train
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from .evaluate import StageEvaluator
 from .job import StageWeights, TrainJob, TrainSummary
 from .metric_logger import MetricLogger, StepStats
 from .state_check import require_like
+from .training_progress import TrainingProgress
 from .training_signs import failure_signs
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class TrainingRun:
 
     def __init__(
         self, job: TrainJob, cfg: EngineConfig, model: nn.Module, trainer: StepTrainer, evaluator: StageEvaluator,
-        fingerprint: Mapping[str, str],
+        progress: TrainingProgress, fingerprint: Mapping[str, str],
     ) -> None:  # fmt: skip
         """
         Args:
@@ -72,7 +74,8 @@ class TrainingRun:
         self._model = model
         self.trainer = trainer
         self._evaluator = evaluator
-        self._metrics = MetricLogger(cfg["SOLVER.MAX_ITER"], job.tensorboard_dir, job.on_progress)
+        self._progress = progress
+        self._metrics = MetricLogger(cfg["SOLVER.MAX_ITER"], job.tensorboard_dir)
         self._checkpoints = CheckpointDir(job.resume_dir, fingerprint, cfg["SOLVER.CHECKPOINT_PERIOD"])
         self._early_stopping = EarlyStopping(job.settings.patience)
         self._is_writer = distributed.rank() == 0
@@ -98,6 +101,7 @@ class TrainingRun:
             if self._resume_from(path, state, begun):
                 break
         self._metrics.open(self._step)  # only now: TensorBoard must know from which step on old points are hidden
+        self._progress.open(self._step, self._evaluated_step)
         # stopped just before or during the evaluation; or at the end, with a list of stages that is lost since then
         is_missing = self._step > self._evaluated_step or (self.is_over and not self._has_stage)
         if is_missing and self.should_evaluate:
@@ -152,7 +156,8 @@ class TrainingRun:
         """
         self._is_between_steps = True
         self._step = stats.step
-        self._metrics.log_step(stats)
+        self._metrics.add_step(stats)
+        self._progress.end_step(stats)
         # all processes stop behind the same step: one that went on would be cut off in the middle of the next
         goes_on = not self._job.stop_requested()
         if not distributed.all_reduce_and(goes_on, next(self._model.parameters()).device):
@@ -167,7 +172,7 @@ class TrainingRun:
     def evaluate_and_save_stage(self) -> None:
         """Evaluate the weights and their EMA, and save the better ones as a stage."""
         self._report_unreadable()
-        with self._evaluator.better_weights(self._step, self._metrics) as better:
+        with self._progress.evaluation(), self._evaluator.better_weights(self._step, self._metrics) as better:
             if self._is_writer:
                 self._metrics.log_stage(self._step, better.evaluation.metrics, better.losses)
                 self._save_stage(better.evaluation)
@@ -216,6 +221,7 @@ class TrainingRun:
             "iteration": self._step,
             "class_names": list(self._job.class_names),
             "ap50": None if metrics is None else metrics.ap50,
+            "thresholds": {"all": None, "by_class": {}} if metrics is None else metrics.thresholds,
             "deep_images": STRETCH_RULE,  # by which a program that shows it other images has to change them
         }
         self._write_weights(f"{name}.pth", metadata)
@@ -225,12 +231,13 @@ class TrainingRun:
         stage = StageWeights(
             name, (f"{name}.pth", CONFIG_NAME), evaluation, metric_value(metrics, self._job.settings.best_metric),
             self._metrics.training_losses.curves(), self._metrics.validation_losses.curves(),
+            self._metrics.stage_metrics.curves(), self._step,
         )  # fmt: skip
         # before the plots, which take seconds: what ends the training meanwhile must not replace an evaluated stage by
         # weights that are not evaluated
         self._stage_step = self._step
         self._has_stage = True
-        self._metrics.log_plots(self._step, self._job.on_stage(stage))
+        self._metrics.add_images(self._step, self._job.on_stage(stage))
 
     def _write_weights(self, name: str, metadata: Mapping[str, Any]) -> None:
         while True:
@@ -248,7 +255,13 @@ class TrainingRun:
         try:
             if error is not None:
                 self._save_unfinished(error)
+            if isinstance(error, StoppedError):
+                # which all processes raise at the same place. None ends before the work is saved: torch's launcher
+                # would kill the others half a minute later
+                with contextlib.suppress(RuntimeError):  # of a connection to one that has died nevertheless
+                    distributed.all_gather_object(None)
         finally:
+            self._progress.close()
             self._metrics.close()
 
     def _save_unfinished(self, error: BaseException) -> None:
@@ -270,4 +283,4 @@ class TrainingRun:
 
     def summary(self, device: str) -> TrainSummary:
         """Return the summary of the finished run."""
-        return TrainSummary(self._step, self._metrics.seconds_per_step, device)
+        return TrainSummary(self._step, self._progress.seconds_per_step, device)

@@ -42,13 +42,19 @@ class ValidationLoss:
 
     def __init__(
         self, model: nn.Module, cfg: EngineConfig, dataset: CocoDataset, loss_sums: LossSums,
-        stop_requested: Callable[[], bool] = lambda: False,
+        stop_requested: Callable[[], bool] = lambda: False, on_image: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        """
+        Args:
+            stop_requested: asked before each image.
+            on_image: called after each image.
+        """
         self._model = model
         self._cfg = cfg
         self._dataset = dataset
         self._loss_sums = loss_sums
         self._stop_requested = stop_requested
+        self._on_image = on_image
         # evenly spaced over the set, which may be sorted by class or by camera
         count = min(len(dataset), MAX_IMAGES)
         self._indexes = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
@@ -59,7 +65,7 @@ class ValidationLoss:
         Called in all processes together, each of which takes its share of the images.
 
         Raises:
-            StoppedError: a stop was requested.
+            StoppedError: in all processes, when a stop was requested in one of them.
         """
         training = self._model.training
         self._model.eval()  # BN with its running statistics, which stay as they are
@@ -67,19 +73,23 @@ class ValidationLoss:
             share = self._sums(self._indexes[distributed.rank() :: distributed.world_size()])
         finally:
             self._model.train(training)
-        shares = distributed.all_gather_object(share)
+        shares = [share for share in distributed.all_gather_object(share) if share is not None]
+        if len(shares) < distributed.world_size():
+            raise StoppedError("stopped on request during an evaluation")
         # the normaliser of these images, not the running one of training: no trace of the measurement is left
         divisor = max(1, sum(num_positives for _, num_positives in shares))
         names = dict.fromkeys(name for sums, _ in shares for name in sums)
         return {name: sum(sums.get(name, 0.0) for sums, _ in shares) / divisor for name in names}
 
     @torch.no_grad()
-    def _sums(self, indexes: list[int]) -> tuple[dict[str, float], int]:
+    def _sums(self, indexes: list[int]) -> tuple[dict[str, float], int] | None:
+        """Return the sums of the losses and of the positive anchors; None where a stop was requested."""
         totals: dict[str, float] = {}
         total_positives = 0
         for index in indexes:
             if self._stop_requested():
-                raise StoppedError("stopped on request during an evaluation; start the task again")
+                return None
+            self._on_image()
             try:
                 image = read_labelled(self._dataset, index)
             except ImageError:  # already logged: the evaluation reads the whole set just before

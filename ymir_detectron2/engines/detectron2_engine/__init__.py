@@ -17,9 +17,10 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from ... import distributed
+from ...config.image_sizes import with_image_size
 from ...config.model_keys import CLASS_COUNTS, PREDICTION_KEYS
 from ...config.packed_config import TRAIN_SET, VAL_SET
-from ...config.settings import require_implemented
+from ...config.read_settings import require_implemented
 from ...contract.model_package import ModelPackage
 from ...detections import Detector
 from ...retinanet.checkpoint import read_checkpoint
@@ -83,8 +84,8 @@ class Detectron2Engine:
             **dict.fromkeys(_THRESHOLDS, options.score_threshold),
             **dict.fromkeys(CLASS_COUNTS, len(names)),
         }
-        cfg = load_config(config_of(package), PREDICTION_KEYS).merged(form, "config.yaml")
-        cfg = cfg.merged(options.overrides, "args_options")
+        cfg = with_image_size(load_config(config_of(package), PREDICTION_KEYS), options.settings.image_size)
+        cfg = cfg.merged(form, "config.yaml").merged(options.overrides, "args_options")
         check_supported(cfg)
         device = choose_device(options.gpu_ids, distributed.local_rank())
         check_deformable(cfg, device, training=False)

@@ -16,7 +16,21 @@ from ..base_detector import BaseDetector, extract_dense
 
 
 class Detectron2Detector(BaseDetector):
-    """A network of detectron2 as a detector; its thresholds are those of its configuration."""
+    """A network of detectron2 as a detector; its thresholds are at first those of its configuration."""
+
+    @property
+    def score_threshold(self) -> float:
+        """See `Detector.score_threshold`."""
+        return float(self._thresholded_modules()[-1].test_score_thresh)
+
+    @score_threshold.setter
+    def score_threshold(self, threshold: float) -> None:
+        for module in self._thresholded_modules():
+            module.test_score_thresh = threshold
+
+    def _thresholded_modules(self) -> list[Any]:
+        """A RetinaNet itself, or the box predictors of a network with regions, of which a cascade has several."""
+        return [module for module in self._model.modules() if hasattr(module, "test_score_thresh")]
 
     def _forward_batch(self, batch: list[Pixels], extract: ExtractDense | None) -> list[tuple[Detections, Any]]:
         samples = [

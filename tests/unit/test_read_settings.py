@@ -1,35 +1,23 @@
-"""Values of config.yaml become typed settings, or an error with key and value; what else is declared with a key."""
+"""Values of config.yaml become typed settings, or an error with key and value; which engine implements them."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tiny_training import config, job_of
-from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS
-from ymir_detectron2.config.settings import (
+from ymir_detectron2.config.prediction_settings import MiningSettings
+from ymir_detectron2.config.read_settings import (
     ALL_SETTINGS,
-    ENGINES,
-    PLATFORM_KEYS,
-    InferSettings,
-    Limit,
-    MiningSettings,
-    TrainSettings,
-    effects_of,
-    parse_size,
     read_settings,
     require_implemented,
-    setting,
-    unknown_keys,
+    unimplemented_keys,
     values_where,
 )
+from ymir_detectron2.config.setting import ENGINES
+from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.tools.readme_tables import parameter_table
-from ymir_detectron2.training.checkpointing import fingerprint
 
 
 @pytest.mark.parametrize("settings_class", ALL_SETTINGS)
@@ -105,7 +93,8 @@ def test_impossible_values_are_named_with_their_key(key: str, value: Any):
         ({"tile_size": 64, "tile_overlap": 33}, "tile_overlap: must be at most half of tile_size, found 33"),
         ({"tile_overlap": 1}, "tile_overlap: must be at most half of tile_size, found 1"),
         ({"tile_size": 64, "tile_overlap": -1}, "tile_overlap: must be at most half of tile_size, found -1"),
-        ({"fuse": "yes"}, "fuse: must be one of auto, always, never, found 'yes'"),
+        ({"compile": "yes"}, "compile: must be one of auto, always, never, found 'yes'"),
+        ({"image_size": 31}, "image_size: must be from 32 to 32768, or 0, found 31"),
         ({"mining_algorithm": "Caldo"}, "mining_algorithm: must be one of cald, .*, random, found 'Caldo'"),
         ({"diversity_distance": 1}, "diversity_distance: must be below 1, or 0, found 1.0"),
         ({"diversity_pool": 1}, "diversity_pool: must be at least 2, found 1"),
@@ -116,84 +105,12 @@ def test_impossible_values_of_inference_and_mining(config: dict[str, Any], findi
         read_settings(MiningSettings, config)
 
 
-def test_mining_has_the_keys_of_inference_for_both_may_share_one_config():
-    names = [[field.name for field in dataclasses.fields(settings)] for settings in (MiningSettings, InferSettings)]
-    assert names[0][: len(names[1])] == names[1]
-
-
-def test_every_unknown_key_is_named_once_and_platform_keys_never():
-    config = {**dict.fromkeys(PLATFORM_KEYS, 1), "max_iter": 3, "max_iters": 3, "zzz": 1, 5: "x"}
-    sentences = unknown_keys(config)
-    assert len(sentences) == 3
-    assert "config.yaml: unknown key 'max_iters' has no effect; did you mean 'max_iter'?" in sentences
-    assert "config.yaml: unknown key 'zzz' has no effect" in sentences
-
-
-@dataclass(frozen=True)
-class NewKeys(TrainSettings):
-    """Keys that are declared here and nowhere else."""
-
-    plain: int = 0
-    """Neither checked nor limited."""
-    declared: str = setting("a", choices=("a", "b"), resumable=True, affects_predictions=False, engines=("torch",))
-    """A meaning."""
-    limited: int = setting(3, if_absent=5, limit=Limit("5 or 6", lambda number: number in (5, 6)))
-    """With a default outside of its limit."""
-
-
-def test_a_new_key_needs_nothing_but_its_declaration(tmp_path: Path):
-    """The form, the checks, the README, resuming, reused predictions and both engines take it from there."""
-    assert read_settings(NewKeys, {"plain": "7"}) == dataclasses.replace(
-        NewKeys(), batch_size=0, max_iter=0, learning_rate=0.0, plain=7, limited=5
-    )
-    assert NewKeys().limited == 3, "a default may be outside of its limit"
-    with pytest.raises(ConfigError, match=r"^config\.yaml: declared: must be one of a, b, found 'c'$"):
-        NewKeys(declared="c")
-    with pytest.raises(ConfigError, match=r"^config\.yaml: limited: must be 5 or 6, found 7$"):
-        NewKeys(limited=7)
-    assert "| `declared` | str | `'a'` | A meaning. Choices: `a`, `b`. |" in parameter_table(NewKeys)
-
-    job = dataclasses.replace(job_of(tmp_path, {}), settings=NewKeys(declared="b"))
-    identity = fingerprint(job, config(), "torch", "fp32")
-    assert "plain" in identity, "by default, another value makes another training"
-    assert "declared" not in identity
-    affecting = values_where(NewKeys(), lambda effects: effects.affects_predictions)
-    assert "plain" in affecting
-    assert "declared" not in affecting
-    require_implemented(NewKeys(plain=5, declared="b"), "torch")
-    require_implemented(NewKeys(plain=5), "detectron2")
-    with pytest.raises(ConfigError, match=r"^config\.yaml: declared: 'b' needs engine: torch; set that, or leave the"):
-        require_implemented(NewKeys(declared="b"), "detectron2")
-
-
-def names_where(settings_class: type, condition: Any) -> set[str]:
-    return set(values_where(settings_class(), condition))
-
-
-def test_settings_with_which_a_training_may_be_resumed():
-    assert names_where(TrainSettings, lambda effects: effects.resumable) == {
-        "accumulate", "args_options", "batch_size", "config_file", "engine", "eval_period", "export", "export_opset",
-        "export_size", "image_size", "learning_rate", "max_epochs", "max_image_megapixels", "max_iter",
-        "num_workers", "patience", "precision",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("settings_class", "expected"),
-    [
-        (InferSettings, {"num_workers", "args_options"}),
-        (MiningSettings, {"num_workers", "args_options", "diversity_distance", "diversity_pool"}),
-    ],
-)
-def test_settings_that_affect_no_prediction(settings_class: type, expected: set[str]):
-    assert names_where(settings_class, lambda effects: not effects.affects_predictions) == expected
-
-
 def test_settings_that_one_engine_does_not_implement():
     missing = {"torch": set(), "detectron2": {"accumulate", "class_weights", "augment"}}
     assert set(missing) == set(ENGINES)
     for engine, names in missing.items():
-        assert names_where(TrainSettings, lambda effects, engine=engine: engine not in effects.engines) == names
+        found = values_where(TrainSettings(), lambda effects, engine=engine: engine not in effects.engines)
+        assert set(found) == names
 
 
 @pytest.mark.parametrize(
@@ -209,23 +126,10 @@ def test_settings_that_one_engine_does_not_implement():
 )
 def test_an_engine_refuses_values_of_keys_that_it_does_not_implement(values: dict[str, Any], key: str | None):
     settings = TrainSettings(**values)
+    assert list(unimplemented_keys(settings, "detectron2")) == ([key.partition(":")[0]] if key else [])
     require_implemented(settings, "torch")
     if key is None:
         require_implemented(settings, "detectron2")
     else:
         with pytest.raises(ConfigError, match=f"^config.yaml: {key} needs engine: torch"):
             require_implemented(settings, "detectron2")
-
-
-def test_the_choices_of_the_mining_algorithm_are_the_table():
-    field = next(field for field in dataclasses.fields(MiningSettings) if field.name == "mining_algorithm")
-    assert effects_of(field).choices == tuple(MINING_ALGORITHMS)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("", ()), ("800x1344", (800, 1344)), ("0800x1344", (800, 1344)), ("0x5", ()), ("800", ()), ("123456x3", ()),
-     ("800X1344", (800, 1344)), (" 800 x 1344 ", (800, 1344)), ("-1x5", ()), ("800x1344x3", ())],
-)  # fmt: skip
-def test_sizes_are_height_and_width(text: str, size: tuple[int, ...]):
-    assert parse_size(text) == size

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeTree, Tree
+from tests.conftest import MakeTree, Trained, Tree
 from tests.platform_reader import read_monitor
 from tests.running import run_start, start_script
 
@@ -114,3 +114,12 @@ def test_a_child_that_ends_badly_without_a_reason(ymir_tree: MakeTree, tmp_path:
     variables = replace_tqdm(tmp_path, "import os\nos._exit(7)\n")
     outcome = run_start(ymir_tree("infer").env_file, environment=variables)
     outcome.require_failure(160004, "ymir_infer.py ended with exit status 7 and gave no reason")
+
+
+def test_a_training_is_not_at_its_end_before_it_ends(trained: Trained):
+    """Its last evaluation, the plots and the page of the results come after the last step."""
+    *before, last = [read_monitor(text).percent for text in trained.outcome.monitor_texts]
+    assert last == 1.0
+    assert max(before) < 1.0
+    (line,) = (line for line in trained.outcome.lines if ": step 6/6 " in line)
+    assert not line.endswith(" 0 s left")

@@ -1,0 +1,1 @@
+"""Predictions as annotations that labelling tools open: COCO JSON, Pascal VOC, YOLO, Label Studio."""

@@ -1,0 +1,34 @@
+"""Why an image has its score: the boxes that decided and what each contributed, for people who look at a ranking."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+WHOLE_IMAGE = -1
+
+
+class ExplainedBox(NamedTuple):
+    """A box that took part in the score."""
+
+    box_xyxy: np.ndarray
+    """(4,) x1 y1 x2 y2 in pixels of its tile as the network got it, or of the original image."""
+    tile: int
+    """Position among the tiles of the image; WHOLE_IMAGE: pixels of the original image."""
+    class_id: int
+    score: float
+    value: float
+    """Its own contribution, in the unit of the algorithm."""
+    augmentation: str = ""
+    """The augmented copy in which it was detected, carried back; '': detected in the image itself."""
+    class_probs: Sequence[Tuple[int, float]] = ()
+    """The most probable classes with their probabilities, where they decide."""
+
+
+class Explanation(NamedTuple):
+    """What an algorithm says of its score of one image."""
+
+    facts: Sequence[Tuple[str, float]] = ()
+    """Parts of the score by name, e.g. of each augmentation."""
+    boxes: Sequence[ExplainedBox] = ()

@@ -1,0 +1,188 @@
+"""The section of mining: the images that come first with scores and reasons, and a histogram of all scores."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from pathlib import Path, PurePosixPath
+from typing import Any, Deque, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from ..config.mining_algorithms import MINING_ALGORITHMS
+from ..contract.mining_result import read_mining_result
+from ..errors import printable
+from ..mining.algorithms import UNREADABLE_SCORE
+from ..untrusted_files import is_file
+from .findings import read_findings
+from .mining_explanations import FILE_NAME, BoxReason, ImageReason, read_explanations
+from .page import Section
+from .task_output import TaskOutput
+from .thumbnails import make_thumbnails
+
+FIRST, LAST = 48, 12
+"""Images in the galleries: those that are mined first and, for comparison, those that come last."""
+BINS = 50
+_BOXES_LISTED = 3
+_MOVED = 1e-3
+"""A score that differs by more was not computed in another batch, but changed."""
+_THUMBNAIL_BYTES = 4_000_000
+
+MEANINGS: Mapping[str, str] = {
+    "cald": (
+        "CALD: the image is flipped, partly covered, made smaller and rotated, and detected again. Each of the four"
+        " numbers is that of the box with the most to teach: near 0 where it was found again roughly and with doubt,"
+        " about 0.6 where it was found again surely and in the same place. The score is minus their mean; an image"
+        " without a box has 0 and comes first. Solid: the box that decided, with its score. Dashed: what was found in"
+        " its place, carried back into the image."
+    ),
+    "cald_legacy": (
+        "The formula of other YMIR executors, for comparison: images whose boxes are detected again best come first,"
+        " and each box adds to the score. Solid: the box that was found again worst. Dashed: what was found in its"
+        " place, carried back into the image."
+    ),
+    "entropy": (
+        "Entropy: each box adds the entropy of its class probabilities, in bits. The boxes that add most are listed."
+    ),
+    "aldd": (
+        "ALDD: an image comes first where neighbouring places of the score maps contradict each other. Listed is what"
+        " the classes, and the levels of the pyramid, contribute. It goes by maps and not by boxes: none are drawn."
+    ),
+    "margin": (
+        "Margin: the score is that of the most doubtful box, 1 where two classes, or a class and the background, are"
+        " equally probable. The most doubtful boxes are listed."
+    ),
+    "random": "Random: the score is drawn from the file name and the seed: no image has a reason to come first.",
+}
+"""What the scores and the reasons mean, by algorithm."""
+
+
+class _Ranked(NamedTuple):
+    rank: int
+    asset: str
+    score: float
+
+
+class _Ranking(NamedTuple):
+    first: Sequence[_Ranked]
+    last: Sequence[_Ranked]
+    scores: np.ndarray
+    """Of all images that could be read, the highest first."""
+    images: int
+
+
+def mining_section(output: TaskOutput) -> Section | None:
+    """Return the section of mining; None where the folder has no result of it.
+
+    Raises:
+        DatasetError: the result is damaged.
+    """
+    if not is_file(output.mining_result):
+        return None
+    ranking = _read(output.mining_result)
+    algorithm, reasons = _reasons(output)
+    summary = output.read_json("mining-summary.json") or {}
+    context = {
+        "ranking": ranking,
+        "unreadable": ranking.images - len(ranking.scores),
+        "median": float(np.median(ranking.scores)) if len(ranking.scores) else None,
+        "algorithm": algorithm,
+        "meaning": MEANINGS.get(algorithm, ""),
+        "explained": sum(printable(image.asset) in reasons for image in ranking.first),
+        "expects_reasons": algorithm in MINING_ALGORITHMS and MINING_ALGORITHMS[algorithm].needs_images,
+        "images_per_second": summary.get("images_per_second"),
+        "findings": read_findings(summary),
+    }
+    shown = _gallery(output, [*ranking.first, *ranking.last], reasons)
+    first, last = shown[: len(ranking.first)], shown[len(ranking.first) :]
+    data = {"histogram": _histogram(ranking.scores), "first": first, "last": last}
+    return Section("mining", "Mining", "mining.html.j2", context, data, ("mining.js",))
+
+
+def _read(path: Path) -> _Ranking:
+    """Read the result once; of a million images only the scores are kept."""
+    first: list[_Ranked] = []
+    last: Deque[_Ranked] = deque(maxlen=LAST)
+    scores, images = array("d"), 0
+    for images, (asset, score) in enumerate(read_mining_result(path), start=1):
+        if score == UNREADABLE_SCORE:
+            continue
+        scores.append(score)
+        (first if len(first) < FIRST else last).append(_Ranked(images, asset, score))
+    return _Ranking(first, list(last), np.frombuffer(scores, dtype=np.float64), images)
+
+
+def _reasons(output: TaskOutput) -> tuple[str, Mapping[str, ImageReason]]:
+    """Return the algorithm, as far as it is known, and the reasons by asset."""
+    explanations = read_explanations(output.out_dir / FILE_NAME)
+    algorithm = "" if output.task is None else str(output.task.config.get("mining_algorithm") or "cald")
+    # of an earlier task in the same folder, with another algorithm
+    if explanations is None or algorithm not in ("", explanations.algorithm):
+        return algorithm, {}
+    return explanations.algorithm, {image.asset: image for image in explanations.images}
+
+
+def _histogram(scores: np.ndarray) -> Mapping[str, Any]:
+    if not len(scores):
+        return {"counts": [], "from": 0.0, "to": 1.0}
+    counts, edges = np.histogram(scores, bins=BINS)
+    return {"counts": counts.tolist(), "from": float(edges[0]), "to": float(edges[-1])}
+
+
+def _gallery(
+    output: TaskOutput, images: Sequence[_Ranked], reasons: Mapping[str, ImageReason]
+) -> list[Mapping[str, Any]]:
+    paths = [None if output.task is None else output.task.paths.resolve(image.asset) for image in images]
+    thumbnails = make_thumbnails(paths, budget_bytes=_THUMBNAIL_BYTES)
+    why = [reasons.get(printable(image.asset)) for image in images]
+    return [
+        {
+            "name": PurePosixPath(image.asset).name, **thumbnail._asdict(),
+            "lines": [f"{image.rank}. score {image.score:.6f}", *reason_lines(image.score, reason)],
+            "boxes": _boxes(reason),
+        }
+        for image, thumbnail, reason in zip(images, thumbnails, why)
+    ]  # fmt: skip
+
+
+def reason_lines(score: float, reason: ImageReason | None) -> list[str]:
+    """Return what the page says below an image: the parts of its score with the boxes that decided."""
+    if reason is None:
+        return []
+    lines = []
+    if abs(reason.score - score) > _MOVED:
+        lines.append(f"scored {reason.score:.6f} by itself, and moved behind a better image that it resembles")
+    if not reason.facts:
+        return [*lines, "no box was predicted"]
+    paired = {
+        match.augmentation: (box, match) for box, match in zip(reason.boxes, reason.boxes[1:]) if match.augmentation
+    }
+    for name, value in reason.facts:
+        line = f"{name} {value:.3f}"
+        if name in paired:
+            box, match = paired[name]
+            line += f": {_named(box)}, then {_named(match)}, IoU {match.value:.2f}"
+        lines.append(line)
+    if not paired:
+        lines += [f"{_probabilities(box)}: {box.value:.3f}" for box in reason.boxes[:_BOXES_LISTED]]
+    return lines
+
+
+def _named(box: BoxReason) -> str:
+    return f"{box.class_name} {box.score:.2f}"
+
+
+def _probabilities(box: BoxReason) -> str:
+    return ", ".join(f"{name} {prob:.2f}" for name, prob in box.class_probs) or _named(box)
+
+
+def _boxes(reason: ImageReason | None) -> list[Mapping[str, Any]]:
+    """Return the boxes to draw, each once: one box may decide under several augmentations."""
+    drawn: dict[Any, Mapping[str, Any]] = {}
+    for box in reason.boxes if reason is not None else ():
+        x1, y1, x2, y2 = box.xyxy
+        label = f"{box.augmentation}: {_named(box)}" if box.augmentation else _named(box)
+        drawn[box.xyxy, label] = {
+            "x": x1, "y": y1, "w": x2 - x1, "h": y2 - y1, "label": label, "augmentation": box.augmentation,
+        }  # fmt: skip
+    return list(drawn.values())

@@ -1,0 +1,27 @@
+"""The page of a task, written when it ends."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ..contract.task import Task
+
+logger = logging.getLogger(__name__)
+
+
+def add_task_page(task: Task) -> Path | None:
+    """Write report.html into the output folder, and return where it is.
+
+    Whatever goes wrong is one warning, and None: a page must not cost a result.
+    """
+    try:
+        # here: importing Jinja takes a tenth of a second, and whether it can be imported must not matter either
+        from ..results.task_output import TaskOutput
+        from ..results.task_page import write_task_page
+
+        return write_task_page(TaskOutput(task.output_dir, task))
+    except Exception as error:  # decoders and files of any kind
+        finding = " ".join(f"{type(error).__name__}: {error}".split())
+        logger.warning("the page of the results is left out: %s", finding)
+        return None
