@@ -29,8 +29,17 @@ def test_flags_and_set_become_keys_of_their_types():
     assert config_of(parsed(), TrainSettings) == {}
 
 
-def test_an_unknown_key_is_left_to_the_task_which_names_the_nearest():
-    assert config_of(parsed("--set", "max_itr=5"), TrainSettings) == {"max_itr": 5}
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        ("max_itr=5", r"^unknown key 'max_itr' has no effect; did you mean 'max_iter'\?$"),
+        ("fuse=never", "^fuse is no longer a setting and has no effect: "),
+        ("batch_size=two", "^batch_size: expected a whole number, found 'two'"),
+    ],
+)
+def test_a_key_that_has_no_effect_and_a_wrong_value_are_refused(pair: str, sentence: str):
+    with pytest.raises(ConfigError, match=sentence):
+        config_of(parsed("--set", pair), TrainSettings)
 
 
 @pytest.mark.parametrize("option", ["config_file=own.yaml", "class_weights=@own.yaml", "args_options=@own.yaml"])

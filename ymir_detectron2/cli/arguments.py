@@ -43,10 +43,11 @@ def config_of(options: argparse.Namespace, settings_class: type[CommonSettings])
     """Return the keys of config.yaml that the options give.
 
     Raises:
-        ConfigError: `--set` without a key, with a value that is no YAML or out of range, or for what another option
-            decides.
+        ConfigError: `--set` without a key, with one that nobody knows, with a value that is no YAML or out of range, or
+            for what another option decides.
     """
     from ..config.read_settings import read_settings
+    from ..config.unknown_keys import unknown_keys
     from ..tools.make_task import parse_config_values
 
     config = parse_config_values(options.set, "--set")
@@ -59,7 +60,13 @@ def config_of(options: argparse.Namespace, settings_class: type[CommonSettings])
             raise ConfigError(f"--{option.replace('_', '-')} and --set {key} mean the same; give one of them")
         if value is not None:
             config[key] = value
-    read_settings(settings_class, config)  # the task would say the same, in a folder that is of no use then
+    try:
+        read_settings(settings_class, config)  # the task would say the same, in a folder that is of no use then
+        # which it would only warn of: the platform copies the keys of old tasks, a person has typed this one now
+        for sentence in unknown_keys(config):
+            raise ConfigError(sentence)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("config.yaml: ", "", 1)) from None
     return _with_absolute_paths(config)
 
 

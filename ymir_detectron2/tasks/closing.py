@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import unicodedata
 from pathlib import Path
 from typing import Mapping, Sequence
 
@@ -105,9 +104,12 @@ def class_table(classes: Sequence[ClassEvaluation]) -> str:
     if len(shown) > _MAX_ROWS:
         shown = sorted(shown, key=lambda each: 2.0 if each.ap50 is None else each.ap50)[:_MAX_ROWS]
         rest = [f"the {_MAX_ROWS} with the lowest AP50 of {len(classes)} classes; the page of the results has all"]
+    from ..evaluation.fonts import text_width  # here: it imports matplotlib, which takes a second
+
     rows = [_HEAD, *map(_row, shown)]
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join([*("  ".join(_pad(cell, width) for cell, width in zip(row, widths)) for row in rows), *rest])
+    widths = [max(text_width(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = ["  ".join(cell + " " * (width - text_width(cell)) for cell, width in zip(row, widths)) for row in rows]
+    return "\n".join([*lines, *rest])
 
 
 def _row(of_class: ClassEvaluation) -> tuple[str, ...]:
@@ -119,12 +121,3 @@ def _row(of_class: ClassEvaluation) -> tuple[str, ...]:
     cells = ("-" if value is None else f"{value:.3f}" for value in (*rates, *best))
     name = " ".join(of_class.name.split())
     return (name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 3] + "...", str(of_class.boxes), *cells)
-
-
-def _pad(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes: Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
