@@ -102,10 +102,16 @@ class ProgressBar:
         self._stack.close()
         self._bar = None
 
-    def update(self, done: float, text: str) -> None:
-        """Show the finished share of the work, in [0, 1], and what is being done; as often as one likes."""
+    def update(self, done: float, text: str, *, at_once: bool = False) -> None:
+        """Show the finished share of the work, in [0, 1], and what is being done; as often as one likes.
+
+        Args:
+            at_once: also if the bar was drawn less than a tenth of a second ago, since something else is done now.
+        """
         if self._bar is None:
             return
         # rounded down: 100 % is only the end
         self._bar.set_description_str(f"{math.floor(100 * done)} %, {text}", refresh=False)
         self._bar.update(done - self._bar.n)
+        if at_once:
+            self._bar.refresh()

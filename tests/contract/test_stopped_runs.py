@@ -64,10 +64,11 @@ def test_sigint_before_the_first_stage_still_leaves_a_model(ymir_tree: MakeTree)
 
 
 def test_a_second_sigint_ends_a_training_at_once_and_leaves_nothing_half_written(ymir_tree: MakeTree):
-    """The first one is sent before there is anything to keep, the second before torch is imported."""
+    """Both are sent before there is anything to keep: the training is frozen, and can make none."""
     tree = ymir_tree(config=WITHOUT_STAGE)
     running = start_script("start.py", tree.env_file)
     running.wait_for_text("training set:")
+    running.signal_children(signal.SIGSTOP)
     running.process.send_signal(signal.SIGINT)
     running.wait_for_text("a second Ctrl-C ends the task at once")
     running.process.send_signal(signal.SIGINT)

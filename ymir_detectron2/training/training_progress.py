@@ -92,6 +92,8 @@ class TrainingProgress:
         """Time an evaluation with all that belongs to it, plots and files included."""
         is_first = not self._time_left.is_evaluation_measured
         self._time_left.begin_evaluation()
+        if self._is_writer:
+            self._report(self._describe_evaluation(), at_once=True)
         yield
         self._time_left.end_evaluation()
         if self._is_writer and is_first and self._step < self._plan.max_iter:
@@ -102,16 +104,18 @@ class TrainingProgress:
         self._time_left.add_evaluated_image()
         if not self._is_writer:
             return
-        percentage = 100 * self._time_left.evaluated_share
-        what = f"evaluation of step {self._step}: {percentage:.0f} % of the images"
+        what = self._describe_evaluation()
         self._report(what)
         if self._pace.is_due(self._step / self._plan.max_iter):
             logger.info("%s, %s", what, self._describe_left())
 
-    def _report(self, what: str) -> None:
+    def _report(self, what: str, *, at_once: bool = False) -> None:
         done = self._time_left.done
         self._on_progress(done)
-        self._bar.update(done, f"{what}, {self._describe_left()}")
+        self._bar.update(done, f"{what}, {self._describe_left()}", at_once=at_once)
+
+    def _describe_evaluation(self) -> str:
+        return f"evaluation of step {self._step}: {100 * self._time_left.evaluated_share:.0f} % of the images"
 
     def _describe_left(self) -> str:
         left_s = self._time_left.left_s
