@@ -65,8 +65,9 @@ COPY configs /app/configs
 COPY ymir_detectron2 /app/ymir_detectron2
 WORKDIR /app
 # Byte-compiled now, since the root is read-only later. The imports are tried as a task does them: in this stage, and
-# as a user whom nobody knows.
-RUN chmod -R a+rX /app /img-man /usr/bin/start.sh && python -m compileall -q /app \
+# as a user whom nobody knows. Only what a strict umask has closed is opened: chmod would copy each file to this layer.
+RUN find /app /img-man /usr/bin/start.sh \( -type d ! -perm -555 -o ! -perm -444 \) -exec chmod a+rX {} + \
+    && python -m compileall -q /app \
     && setpriv --reuid 12345 --regid 12345 --clear-groups python -m ymir_detectron2.tools.check_imports && rm -rf /tmp/*
 
 ARG VERSION=0.0.0
