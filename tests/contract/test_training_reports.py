@@ -27,7 +27,7 @@ def curves_of(out_dir: Path) -> EventAccumulator:
 
 
 def best_threshold(trained: Trained) -> dict[str, float]:
-    """As result.yaml has it; {} if this small training finds nothing rightly."""
+    """As result.yaml has it; {} if this small training finds nothing correctly."""
     threshold = trained.outcome.json("train-summary.json")["thresholds"]["all"]
     return {} if threshold is None else {"best_conf_thr": threshold}
 

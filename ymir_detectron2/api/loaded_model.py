@@ -38,7 +38,7 @@ class Thresholds(NamedTuple):
     all: float | None
     """Of all classes together; None: not known."""
     by_class: Mapping[str, float]
-    """By class name; classes of which nothing was detected rightly are missing."""
+    """By class name; classes of which nothing was detected correctly are missing."""
 
 
 class Model:
