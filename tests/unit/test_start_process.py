@@ -80,10 +80,12 @@ def test_the_reason_of_a_failure_is_the_last_word_once(
     assert (tmp_path / "runs" / "train" / "out" / "monitor.txt").is_file()
 
 
-def test_a_key_that_does_not_exist_is_one_warning_with_the_nearest(data: Path):
+def test_a_key_that_does_not_exist_is_refused_with_the_nearest_before_a_folder_is_made(data: Path):
     given = command("train", "voc", "--set", "config_file=/gone.yaml", "max_itr=3")
     done = subprocess.run(given, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=False)
-    assert done.stdout.count("config.yaml: unknown key 'max_itr' has no effect; did you mean 'max_iter'?") == 1
+    sentence = "ymir-detectron2 train: unknown key 'max_itr' has no effect; did you mean 'max_iter'?"
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, sentence)
+    assert not Path("runs").exists()
 
 
 @pytest.mark.slow
