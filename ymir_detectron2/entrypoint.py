@@ -21,7 +21,7 @@ from .contract.monitor import Monitor
 from .contract.output_lock import OutputLock
 from .contract.paths import DEFAULT_ENV_FILE, PathMap
 from .contract.task import Task, load_task, monitor_place, read_args_options
-from .errors import ConfigError, OutputInUseError, escape_unencodable, printable
+from .errors import ConfigError, OutputInUseError, escape_unencodable, printable, without_credentials
 from .failure import report_failure
 from .stop_signal import StopSignal
 
@@ -85,10 +85,11 @@ def run_start(
 
 
 class _PrintableFormatter(logging.Formatter):
-    """Names of files and classes come from data: none of them may steer the terminal that shows the log."""
+    """Names of files and classes come from data: none of them may steer the terminal that shows the log. Addresses come
+    from config.yaml, and the platform shows the log to everybody."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(without_credentials(super().format(record)))
 
 
 def _configure_log(level: int) -> None:

@@ -38,7 +38,7 @@ ERROR_TABLE: Mapping[int, ErrorTexts] = {
     300002: ErrorTexts(
         Explanation(
             "a set of images is empty, or nothing in it can be used",
-            "look at the file that the line names; leave `export_format` at `ark:raw`",
+            "check the file that the line names; leave `export_format` at `ark:raw`",
         ),
         Explanation(
             "训练集、验证集或候选集错误，集合为空或其中没有可用的数据",

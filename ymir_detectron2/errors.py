@@ -162,6 +162,17 @@ def briefly(value: object) -> str:
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What a terminal obeys in place of showing it, of ASCII and of Unicode: all but tab and line break."""
+_ADDRESS = re.compile(r"(https?://)(?:[^/\s@'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*?(?=[.,:;)]*(?:[\s'\"]|$)))?")
+
+
+def without_credentials(text: str) -> str:
+    """Return a text whose addresses have lost user, password and query, which may hold a token: logs are passed on."""
+    return _ADDRESS.sub(r"\1\2", text)
+
+
+def error_summary(error: BaseException) -> str:
+    """Return the type and the message of any error on one line, for a sentence that quotes it."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")  # of an error without a message
 
 
 def printable(text: str) -> str:

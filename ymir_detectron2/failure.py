@@ -26,6 +26,7 @@ from .errors import (
     escape_unencodable,
     is_out_of_memory,
     printable,
+    without_credentials,
 )
 from .supervision import FailureReport, report_to_supervisor
 
@@ -55,7 +56,7 @@ def report_failure(monitor: Monitor | None, error: BaseException, *, replaces: b
         worker = re.search(r"DataLoader worker \(pid\D*(\d+)", str(error))
         shortage = describe_shortage(monitor.folder, machine_rank(), int(worker[1]) if worker else None)
     known = as_executor_error(error, shortage)
-    first_line, *details = printable(str(known)).split("\n", 1)
+    first_line, *details = printable(without_credentials(str(known))).split("\n", 1)
     message = " ".join(first_line.split())
     storage_error = None
     try:
@@ -88,7 +89,7 @@ def print_reason(line: str, code: int, stream: TextIO) -> None:
         stream: standard output or standard error.
     """
     escape_unencodable(stream)
-    print(line, file=stream)
+    print(without_credentials(line), file=stream)
     # for its readers, escapes or question marks would be worse than nothing
     if can_encode(stream, chinese := chinese_sentence(code)):
         print(chinese, file=stream)

@@ -31,7 +31,7 @@ def wait_for_child(
     Its process group is killed in the end, whatever happens: processes that it has left would still use GPU and /out.
 
     Args:
-        child: in a session of its own.
+        child: in its own session.
         patient_signal: is passed on in place of SIGINT; SIGTERM is passed on as it is.
         grace_s: seconds after SIGTERM.
         report_overdue: called once, if the child has not ended by then. It is not killed: how long saving may take,

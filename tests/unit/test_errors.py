@@ -10,7 +10,14 @@ import pytest
 from tests.tiny_training import CLASSES, CPU, config
 from ymir_detectron2 import errors
 from ymir_detectron2.engines.base_detector import ShapeBucketBatcher
-from ymir_detectron2.errors import ExecutorError, StorageError, briefly, is_out_of_memory, printable
+from ymir_detectron2.errors import (
+    ExecutorError,
+    StorageError,
+    briefly,
+    is_out_of_memory,
+    printable,
+    without_credentials,
+)
 from ymir_detectron2.failure import as_executor_error
 from ymir_detectron2.retinanet.model import RetinaNet
 from ymir_detectron2.training.augmentations import LabelledImage
@@ -160,3 +167,16 @@ def test_bytes_that_are_not_text_become_escapes():
 )
 def test_text_of_others_does_not_steer_the_terminal(text: str, shown: str):
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:word@store.example/a.pth?signature=abc: 404", "https://store.example/a.pth: 404"),
+        ("at 'http://store.example/a.pth?x=1', again", "at 'http://store.example/a.pth', again"),
+        ("https://store.example/a.pth and b@c?d", "https://store.example/a.pth and b@c?d"),
+        ("no address: user:word@store/a?b", "no address: user:word@store/a?b"),
+    ],
+)
+def test_addresses_lose_user_password_and_query(text: str, shown: str):
+    assert without_credentials(text) == shown

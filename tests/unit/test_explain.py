@@ -16,8 +16,8 @@ from ymir_detectron2.box_geometry import pairwise_iou
 from ymir_detectron2.contract.mining_result import read_mining_result, write_mining_result
 from ymir_detectron2.inference.predict import PredictionHooks
 from ymir_detectron2.mining.algorithms import UNREADABLE_SCORE
-from ymir_detectron2.results.mining_explanations import FILE_NAME, BoxReason, ImageReason, read_explanations
-from ymir_detectron2.tasks.explain import FIRST, LEAST_IMAGES, add_explanations, build_task_algorithm, explain
+from ymir_detectron2.results.mining_explanations import FILE_NAME, MOST_SHOWN, BoxReason, ImageReason, read_explanations
+from ymir_detectron2.tasks.explain import LEAST_IMAGES, add_explanations, build_task_algorithm, explain
 from ymir_detectron2.tasks.prediction_task import PredictionTask
 
 ALGORITHMS = ("cald", "cald_legacy", "entropy", "margin", "aldd")
@@ -145,7 +145,7 @@ def test_no_more_images_are_explained_than_cost_a_tenth(ymir_tree: MakeTree):
     assert sum(bool(reason.facts) for reason in explained.values()) == LEAST_IMAGES
     # chunks of four: twelve images without a box, eight with one and those that share its chunk, four passes more each
     assert sum(task.rectangle_detector.chunks) <= 12 + 5 * (LEAST_IMAGES + 4) < 60 * 5
-    assert len(explained) <= FIRST
+    assert len(explained) <= MOST_SHOWN
 
 
 def test_whatever_fails_is_one_warning(ymir_tree: MakeTree, caplog: pytest.LogCaptureFixture):

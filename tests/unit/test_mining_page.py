@@ -12,12 +12,13 @@ from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS
 from ymir_detectron2.contract.mining_result import write_mining_result
 from ymir_detectron2.results.mining_explanations import (
     FILE_NAME,
+    MOST_SHOWN,
     BoxReason,
     ImageReason,
     MiningExplanations,
     write_explanations,
 )
-from ymir_detectron2.results.mining_page import FIRST, LAST, MEANINGS, mining_section, reason_lines
+from ymir_detectron2.results.mining_page import LAST, MEANINGS, mining_section, reason_lines
 from ymir_detectron2.results.page import Section, render_page
 from ymir_detectron2.results.task_output import TaskOutput, find_task_outputs
 
@@ -92,6 +93,12 @@ def test_reasons_of_another_algorithm_are_of_another_task(mined: Tree):
     assert "Why they come first is not on record" in text_of(section)
 
 
+def test_the_algorithm_is_read_as_the_task_reads_it(mined: Tree):
+    mined.edit("config.yaml", mining_algorithm=" CALD ")
+    (output,) = find_task_outputs(mined.root)
+    assert section_of(output).data["first"][0]["boxes"]
+
+
 def test_random_has_no_reason_and_says_so(mined: Tree):
     mined.edit("config.yaml", mining_algorithm="random")
     (output,) = find_task_outputs(mined.root)
@@ -104,7 +111,7 @@ def test_of_many_images_the_first_and_the_last_are_shown(tmp_path: Path):
     write_mining_result(tmp_path / "result.tsv", [(f"/in/{n:05}.jpg", -n / 1e5) for n in range(20_000)])
     section = section_of(TaskOutput(tmp_path))
     names = [image["name"] for image in (*section.data["first"], *section.data["last"])]
-    assert names == [f"{n:05}.jpg" for n in (*range(FIRST), *range(20_000 - LAST, 20_000))]
+    assert names == [f"{n:05}.jpg" for n in (*range(MOST_SHOWN), *range(20_000 - LAST, 20_000))]
     assert section.data["histogram"]["counts"] == [400] * 50
     assert "not known" in text_of(section)
 

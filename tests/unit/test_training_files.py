@@ -129,6 +129,11 @@ def test_settings_are_the_resolved_ones_or_those_of_the_best_stage(out_dir: Path
     assert read(out_dir).settings == (("SOLVER.BASE_LR", "0.02"), ("NAME", "x" * 200 + "…"))
 
 
+def test_a_token_in_the_settings_does_not_get_into_the_page(out_dir: Path):
+    (out_dir / "resolved-config.yaml").write_text("WEIGHTS: 'https://user:word@store.example/a.pth?token=abc'\n")
+    assert read(out_dir).settings == (("WEIGHTS", "https://store.example/a.pth"),)
+
+
 def test_only_images_of_the_validation_index_are_opened(whole: TrainedFolder, tmp_path: Path):
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"of somebody else")

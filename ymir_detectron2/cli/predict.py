@@ -66,15 +66,15 @@ def run_prediction(options: argparse.Namespace, kind: TaskKind, config: Mapping[
 
 def closing_rows(run: Path) -> Sequence[tuple[str, str]]:
     """Return how many images and boxes there are, the speed, and the place of the result."""
-    from ..contract.infer_result import read_infer_result
+    from ..results.task_output import read_json_mapping
 
-    result = run / "out" / "infer-result.json"
-    counts = [len(boxes) for _, boxes in read_infer_result(result)]
+    summary_file = run / "out" / "infer-summary.json"
+    summary = read_json_mapping(summary_file) or {}
     return [
-        ("images", f"{len(counts)}, {sum(count > 0 for count in counts)} of them with boxes"),
-        ("boxes", str(sum(counts)) if any(counts) else "none: a lower --threshold finds more"),
-        *speed(run / "out" / "infer-summary.json"),
-        ("boxes in", str(result)),
+        ("images", f"{summary.get('images')}, {summary.get('images_with_boxes')} of them with boxes"),
+        ("boxes", str(summary.get("boxes") or "none: a lower --threshold finds more")),
+        *speed(summary_file),
+        ("boxes in", str(run / "out" / "infer-result.json")),
     ]
 
 

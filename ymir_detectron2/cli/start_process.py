@@ -44,7 +44,7 @@ def run_start(env_file: Path) -> Ended:
     with ReportPipe() as pipe:
         # until both are ready; start.py blocks them itself until it can handle them
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-        # in a session of its own: else a Ctrl-C would reach it from the terminal, and a second time from here
+        # in its own session: else a Ctrl-C would reach it from the terminal, and a second time from here
         child = subprocess.Popen(  # noqa: S603 - this project's own script
             command, env={**os.environ, **pipe.environment()}, stdin=pipe.write_fd, start_new_session=True
         )

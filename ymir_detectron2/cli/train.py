@@ -79,7 +79,7 @@ def with_defaults(config: Mapping[str, Any], *, uses_gpu: bool) -> tuple[dict[st
 def _uses_gpu(options: argparse.Namespace, config: Mapping[str, Any]) -> bool:
     if options.device or config.get("config_file"):
         return (options.device or "").strip().lower() != "cpu"
-    # in a process of its own: torch takes hundreds of megabytes, which this one would hold for the whole training
+    # in a separate process: torch takes hundreds of megabytes, which this one would hold for the whole training
     question = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)"
     asked = subprocess.run([sys.executable, "-c", question], check=False, capture_output=True)  # noqa: S603
     return asked.returncode == 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
+from ..errors import without_credentials
 from .engine_config import EngineConfig
 from .train_settings import TrainSettings
 
@@ -13,7 +13,6 @@ RESOLVED_CONFIG_NAME = "resolved-config.yaml"
 """In the output folder; it may be given to another training as its `config_file`."""
 _MAX_DIFFERENCES = 40
 _MAX_LENGTH = 60
-_ADDRESS = re.compile(r"(https?://)(?:[^/\s@]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?")
 
 
 def resolved_yaml(cfg: EngineConfig, settings: TrainSettings) -> str:
@@ -25,8 +24,8 @@ def resolved_yaml(cfg: EngineConfig, settings: TrainSettings) -> str:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if value != field.default:
-            lines.append(f"# {field.name}: {' '.join(_public(value).split())}")
-    return "\n".join([*lines, _public(cfg.to_yaml())])
+            lines.append(f"# {field.name}: {' '.join(without_credentials(str(value)).split())}")
+    return "\n".join([*lines, without_credentials(cfg.to_yaml())])
 
 
 def differences(cfg: EngineConfig, base: EngineConfig) -> str:
@@ -38,9 +37,5 @@ def differences(cfg: EngineConfig, base: EngineConfig) -> str:
 
 
 def _briefly(value: Any) -> str:
-    text = _public(value) if value != "" else "''"
+    text = without_credentials(str(value)) if value != "" else "''"
     return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 3] + "..."
-
-
-def _public(value: Any) -> str:
-    return _ADDRESS.sub(r"\1\2", str(value))

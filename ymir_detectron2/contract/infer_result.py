@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Iterator, Mapping, NamedTuple, Sequence
 
 from ..atomic_file import atomic_write
-from ..errors import DatasetError
+from ..errors import DatasetError, error_summary
 from ..untrusted_files import open_regular, read_regular
 
 _FIRST_LINE = b'{"detection": {'
@@ -111,7 +111,7 @@ def read_infer_result(path: Path) -> Iterator[tuple[str, list[ResultBox]]]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}); run inference first") from error
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        finding = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        finding = error_summary(error)[:200]
         raise DatasetError(f"{path}: is not a result of inference ({finding}); run inference again") from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError
+from ..errors import ConfigError, error_summary
 from .base import Engine
 from .zoo import detectron2_is_there
 
@@ -44,6 +44,6 @@ def load_engine(name: str) -> Engine:
     try:
         from .detectron2_engine import Detectron2Engine
     except (ImportError, AttributeError) as error:  # the latter: it was written for another Pillow or NumPy
-        finding = " ".join(f"{type(error).__name__}: {error}".split())
+        finding = error_summary(error)
         raise ConfigError(f"engine: detectron2 is installed and cannot be imported ({finding}); {_REPAIR}") from error
     return Detectron2Engine()

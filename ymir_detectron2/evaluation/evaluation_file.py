@@ -1,4 +1,4 @@
-"""evaluation.json: what people look at of the evaluation of a stage, in bounded size whatever the set holds.
+"""evaluation.json: what the page shows of the evaluation of a stage, in bounded size whatever the set holds.
 
     /out/models/attachments/evaluation/evaluation.json
 
@@ -179,7 +179,7 @@ class EvaluationFile(Part):
 
     @property
     def best_threshold(self) -> float:
-        """The threshold to look at: the best one or, without a true positive, the default."""
+        """The threshold to show: the best one or, without a true positive, the default."""
         return (self.best or self.default).score_threshold
 
     @property

@@ -28,7 +28,7 @@ _MAX_BOXES = 300
 def summarise(
     evaluation: Evaluation, stage: str, step: int, image_name: Callable[[str], str] = str
 ) -> EvaluationFile:
-    """Reduce an evaluation to what people look at; a second for a thousand images.
+    """Reduce an evaluation to what the page shows; a second for a thousand images.
 
     Args:
         image_name: the name of an image in the file, from its path.

@@ -1,4 +1,4 @@
-"""Why an image has its score: the boxes that decided and what each contributed, for people who look at a ranking."""
+"""Why an image has its score: the boxes that decided and what each contributed, for people who read a ranking."""
 
 from __future__ import annotations
 

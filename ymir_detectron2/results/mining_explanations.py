@@ -21,6 +21,8 @@ from ..errors import ExecutorError
 from ..evaluation.result_file import Name, Part, Rate, parse_result_file
 
 FILE_NAME = "mining-explanations.json"
+MOST_SHOWN = 48
+"""Images at the head of result.tsv that the page shows, and that may therefore be explained."""
 MOST_BOXES = 50
 """Of one image: those that come first."""
 _MOST_IMAGES = 1000

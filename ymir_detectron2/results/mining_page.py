@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections import deque
 from pathlib import Path, PurePosixPath
@@ -10,18 +11,20 @@ from typing import Any, Deque, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from ..config.mining_algorithms import MINING_ALGORITHMS
+from ..config.prediction_settings import MiningSettings
+from ..config.read_settings import read_settings
 from ..contract.mining_result import read_mining_result
-from ..errors import printable
+from ..errors import ConfigError, printable
 from ..mining.algorithms import UNREADABLE_SCORE
 from ..untrusted_files import is_file
 from .findings import read_findings
-from .mining_explanations import FILE_NAME, BoxReason, ImageReason, read_explanations
+from .mining_explanations import FILE_NAME, MOST_SHOWN, BoxReason, ImageReason, read_explanations
 from .page import Section
 from .task_output import TaskOutput
 from .thumbnails import make_thumbnails
 
-FIRST, LAST = 48, 12
-"""Images in the galleries: those that are mined first and, for comparison, those that come last."""
+LAST = 12
+"""Images that come last, for comparison with the MOST_SHOWN that are mined first."""
 BINS = 50
 _BOXES_LISTED = 3
 _MOVED = 1e-3
@@ -108,14 +111,17 @@ def _read(path: Path) -> _Ranking:
         if score == UNREADABLE_SCORE:
             continue
         scores.append(score)
-        (first if len(first) < FIRST else last).append(_Ranked(images, asset, score))
+        (first if len(first) < MOST_SHOWN else last).append(_Ranked(images, asset, score))
     return _Ranking(first, list(last), np.frombuffer(scores, dtype=np.float64), images)
 
 
 def _reasons(output: TaskOutput) -> tuple[str, Mapping[str, ImageReason]]:
     """Return the algorithm, as far as it is known, and the reasons by asset."""
     explanations = read_explanations(output.out_dir / FILE_NAME)
-    algorithm = "" if output.task is None else str(output.task.config.get("mining_algorithm") or "cald")
+    algorithm = ""
+    if output.task is not None:
+        with contextlib.suppress(ConfigError):  # of a folder that no task has accepted
+            algorithm = read_settings(MiningSettings, output.task.config).mining_algorithm
     # of an earlier task in the same folder, with another algorithm
     if explanations is None or algorithm not in ("", explanations.algorithm):
         return algorithm, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
+from ..config.prediction_settings import InferSettings
 from ..contract.infer_result import ResultBox, read_infer_result
 from ..untrusted_files import is_file
 from .findings import read_findings
@@ -17,7 +18,6 @@ EVENLY, MOST_BOXES = 100, 40
 MOST_BOXES_DRAWN = 200
 """In one image, by score: more would hide it."""
 _THUMBNAIL_BYTES = 8_000_000
-_START_THRESHOLD = 0.2
 
 
 class _Prediction(NamedTuple):
@@ -64,7 +64,7 @@ def _data(output: TaskOutput, prediction: _Prediction) -> Mapping[str, Any]:
         "boxesAt": counts.boxes_at().tolist(),
         "imagesAt": counts.images_at().tolist(),
         "imagesWithBoxesAt": counts.images_with_boxes_at().tolist(),
-        "startThreshold": _START_THRESHOLD,
+        "startThreshold": InferSettings.conf_threshold,
         "gallery": list(_gallery(output, prediction)),
     }
 

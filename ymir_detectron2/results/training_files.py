@@ -13,7 +13,7 @@ from typing import Any, Callable, Collection, Mapping, NamedTuple, TypeVar
 from ..config.resolved_config import RESOLVED_CONFIG_NAME
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import index_lines, open_index
-from ..errors import ConfigError, DatasetError, ExecutorError, printable
+from ..errors import ConfigError, DatasetError, ExecutorError, printable, without_credentials
 from ..evaluation.evaluation_file import EvaluationFile, read_evaluation
 from ..evaluation.training_history import TrainingHistory, read_training_history
 from ..untrusted_files import is_file
@@ -169,7 +169,7 @@ def _flattened(content: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, 
         if isinstance(value, dict) and value:
             rows += _flattened(value, f"{name}.")
         else:
-            text = str(value)
+            text = without_credentials(str(value))  # config.yaml may have a token in args_options
             rows.append((name, text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"))
     return rows[:_MOST_SETTINGS]
 

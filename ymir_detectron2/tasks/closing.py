@@ -1,4 +1,4 @@
-"""The last lines of a task that has ended well: what came out of it, where that is, and how to look at it."""
+"""The last lines of a task that has ended well: what came out of it, where that is, and how to view it."""
 
 from __future__ import annotations
 

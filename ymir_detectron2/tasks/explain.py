@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from typing import Iterator, Sequence
 
 import numpy as np
@@ -12,24 +11,22 @@ from ..config.prediction_settings import MiningSettings
 from ..contract.index_file import IndexEntry
 from ..contract.mining_result import read_mining_result
 from ..detections import Detector
-from ..errors import StoppedError, printable
+from ..errors import printable
 from ..inference.predict import ImagePrediction, PredictionHooks
 from ..mining.algorithms import UNREADABLE_SCORE, Algorithm, build_algorithm
 from ..mining.explanation import WHOLE_IMAGE, ExplainedBox
 from ..results.mining_explanations import (
     FILE_NAME,
     MOST_BOXES,
+    MOST_SHOWN,
     BoxReason,
     ImageReason,
     MiningExplanations,
     write_explanations,
 )
+from .extras import extra
 from .prediction_task import PredictionTask
 
-logger = logging.getLogger(__name__)
-
-FIRST = 48
-"""Images at the head of result.tsv that may be explained: as many as the page shows."""
 MOST_IMAGES, LEAST_IMAGES, SHARE = 24, 8, 10
 """Images with boxes that are explained: one of SHARE candidates, so that a long task takes at most a tenth longer.
 Those without a box, which CALD lists first, cost little and are not counted."""
@@ -43,20 +40,14 @@ def add_explanations(task: PredictionTask) -> None:
     Args:
         task: whose result.tsv is written, by an algorithm that needs the images.
     """
-    result_file = task.run.task.mining_result
-    try:
-        listed = itertools.islice(read_mining_result(result_file), FIRST)
+    with extra("why the first images were chosen is left out"):
+        listed = itertools.islice(read_mining_result(task.run.task.mining_result), MOST_SHOWN)
         assets = [asset for asset, score in listed if score != UNREADABLE_SCORE]
         count = count_explained(task)
         settings: MiningSettings = task.run.settings
         images = list(explain(task, assets, count))
         explanations = MiningExplanations(algorithm=settings.mining_algorithm, images=images)
         write_explanations(task.run.task.output_dir / FILE_NAME, explanations)
-    except StoppedError as stop:
-        logger.warning("%s is complete; why its first images were chosen is left out: %s", result_file.name, stop)
-    except Exception as error:  # a detector and decoders
-        finding = " ".join(f"{type(error).__name__}: {error}".split())
-        logger.warning("why the first images were chosen is left out: %s", finding)
 
 
 def count_explained(task: PredictionTask) -> int:

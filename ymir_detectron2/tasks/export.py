@@ -15,7 +15,7 @@ from pathlib import Path
 from ..config.train_settings import TrainSettings
 from ..contract.training_result import TrainingResult
 from ..dataset.coco_json import load_coco_json
-from ..errors import ConfigError
+from ..errors import ConfigError, error_summary
 from ..training.job import TrainJob
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def export_best_stage(job: TrainJob, result: TrainingResult) -> None:
     try:
         problem = _export(job, job.models_dir / weights, target, best.name)
     except Exception as error:  # torch's exporter raises whatever it likes, and an extra must not cost a model
-        problem = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        problem = error_summary(error)[:500]
     if problem:
         logger.warning("export: %s is not packed: %s", target.name, problem)
         if target.exists():

@@ -36,7 +36,8 @@ def infer(run: TaskRun[InferSettings]) -> None:
                 writer.add(entry.asset, boxes)
                 boxes_per_class.update(box.class_name for box in boxes)
                 images, empty_images = images + 1, empty_images + (not boxes)
-    task.write_summary("infer-summary.json", prediction.figures)
+    figures = {**prediction.figures, "boxes": sum(boxes_per_class.values()), "images_with_boxes": images - empty_images}
+    task.write_summary("infer-summary.json", figures)
     page = add_task_page(run.task)
     log_inference(run.task.infer_result, boxes_per_class, images=images, empty_images=empty_images)
     log_page(page)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from ..contract.task import Task
-
-logger = logging.getLogger(__name__)
+from .extras import extra
 
 
 def add_task_page(task: Task) -> Path | None:
@@ -15,13 +13,11 @@ def add_task_page(task: Task) -> Path | None:
 
     Whatever goes wrong is one warning, and None: a page must not cost a result.
     """
-    try:
+    page = None
+    with extra("the page of the results is left out"):
         # here: importing Jinja takes a tenth of a second, and whether it can be imported must not matter either
         from ..results.task_output import TaskOutput
         from ..results.task_page import write_task_page
 
-        return write_task_page(TaskOutput(task.output_dir, task))
-    except Exception as error:  # decoders and files of any kind
-        finding = " ".join(f"{type(error).__name__}: {error}".split())
-        logger.warning("the page of the results is left out: %s", finding)
-        return None
+        page = write_task_page(TaskOutput(task.output_dir, task))
+    return page

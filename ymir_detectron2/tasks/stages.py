@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from pathlib import Path
 from typing import Callable, Mapping
@@ -11,10 +10,8 @@ from ..atomic_file import atomic_write
 from ..contract.training_result import Stage, TrainingResult
 from ..errors import StorageError
 from ..evaluation.metrics import Evaluation
-from ..failure import find_worker_death
 from ..training.job import StageWeights
-
-logger = logging.getLogger(__name__)
+from .extras import extra
 
 _RESERVE_BYTES = 1 << 20
 """For what the platform reads, which is written until the end and must still fit then."""
@@ -25,7 +22,7 @@ _Files = Mapping[str, bytes]
 def add_stage(
     result: TrainingResult, weights: StageWeights, history_file: Path, image_name: Callable[[str], str] = str
 ) -> _Files:
-    """List a stage in result.yaml, then write what people look at: the curves, and the evaluation of the best stage.
+    """List a stage in result.yaml, then write what people read: the curves, and the evaluation of the best stage.
 
     None of the latter costs a model: what cannot be written is one warning.
 
@@ -51,17 +48,10 @@ def add_stage(
 
 def _as_extra(what: str, weights: StageWeights, write: Callable[[], _Files]) -> _Files:
     """Return the files that `write` has written; {} after one warning, whatever goes wrong."""
-    try:
-        return write()
-    except Exception as error:  # matplotlib and its fonts raise whatever they like
-        # unless a data-loading worker was killed, whose death torch raises wherever the main process happens to be
-        death = find_worker_death(error)
-        if death is not None:
-            raise death from None
-        finding = " ".join(f"{type(error).__name__}: {error}".split())
-        verb = "are" if what.endswith("s") else "is"
-        logger.warning("the %s of %s %s left out: %s", what, weights.name, verb, finding)
-        return {}
+    files: _Files = {}
+    with extra(f"the {what} of {weights.name} {'are' if what.endswith('s') else 'is'} left out"):
+        files = write()
+    return files
 
 
 def _write_history(weights: StageWeights, history_file: Path, result: TrainingResult) -> _Files:

@@ -4,7 +4,8 @@
                         retinanet_R_50_FPN_3x/model_final_5bd44e.pkl  the published file, unchanged
                         retinanet_R_50_FPN_3x/config.yaml             its network
 
-A site without network starts from such a file: mining, inference and training take an imported model as one of its own.
+A site without network starts from such a file: mining, inference and training take an
+imported model as one that was trained there.
 """
 
 from __future__ import annotations

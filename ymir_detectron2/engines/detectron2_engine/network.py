@@ -10,7 +10,7 @@ from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from detectron2.modeling import RetinaNet, build_model
 from torch import Tensor, nn
 
-from ...errors import ConfigError
+from ...errors import ConfigError, error_summary
 from ...retinanet.checkpoint import LoadReport, load_weights
 from ...retinanet.layers import with_sound_gradient
 from .configuration import Detectron2Config
@@ -57,7 +57,7 @@ def build_network(cfg: Detectron2Config, device: torch.device) -> nn.Module:
     try:
         model: nn.Module = build_model(cfg.merged({"MODEL.DEVICE": str(device)}, "the device").node())
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        finding = " ".join(f"{type(error).__name__}: {error}".split())
+        finding = error_summary(error)
         raise ConfigError(
             f"detectron2 cannot build this network ({finding}); correct config_file or args_options"
         ) from error
