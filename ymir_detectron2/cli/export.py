@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Iterator, Sequence
 
 from ..errors import ConfigError, ModelError, StorageError, printable
 
@@ -49,13 +50,24 @@ def run(options: argparse.Namespace) -> int:
     """
     from ..tools.model_argument import open_model
 
-    logging.getLogger("ymir_detectron2").setLevel(logging.INFO)  # what was compared
-    with open_model(options.model) as stage:
+    with _told_what_is_compared(), open_model(options.model) as stage:
         target = options.out or Path(f"{stage.name}.{'tar' if options.to == 'ymir' else 'onnx'}")
         write = _write_onnx if options.to == "onnx" else _write_package
         written = write(options, stage, target)
     print(printable(str(written)))
     return 0
+
+
+@contextlib.contextmanager
+def _told_what_is_compared() -> Iterator[None]:
+    """Print messages of level INFO within the block."""
+    package_logger = logging.getLogger("ymir_detectron2")
+    level = package_logger.level
+    package_logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package_logger.setLevel(level)
 
 
 def _write_onnx(options: argparse.Namespace, stage: PackedStage, target: Path) -> Path:
