@@ -1,4 +1,4 @@
-"""What experiments of many trainings share: their images, their tasks, and a folder that survives an interruption."""
+"""What experiments of many trainings share: their tasks, and a folder that survives an interruption."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Mapping, TypeVar
 
-from ymir_detectron2.contract.data_issues import DataIssues
 from ymir_detectron2.errors import ConfigError
-from ymir_detectron2.sources.labelled_image import AnnotatedImage
-from ymir_detectron2.sources.source import TRAIN, VAL
-from ymir_detectron2.sources.voc import VocSource
-from ymir_detectron2.tools.draw_dataset import draw_images
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
-DRAWN_TRAINING, DRAWN_VALIDATION = 200, 80
 
 Result = TypeVar("Result")
 
@@ -65,21 +59,21 @@ def require_same_settings(out: Path, settings: Mapping[str, object]) -> None:
     file.write_text(json.dumps(texts), encoding="utf-8")
 
 
-def load_images(voc: Path | None, drawn: Path) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
-    """Load training and validation set: of a Pascal VOC folder with train.txt and val.txt, else drawn."""
-    if voc:
-        issues = DataIssues()
-        source = VocSource(voc, ("train.txt", "val.txt"), issues)
-        return source.read(TRAIN, issues), source.read(VAL, issues)
-    training = draw_images(drawn / "train", DRAWN_TRAINING, seed=1)
-    return training, draw_images(drawn / "val", DRAWN_VALIDATION, seed=2)
-
-
 def run_task(env_file: Path, log: Path) -> int:
     """Run `start.py` on a task folder with one thread per process; return its exit status."""
+    return run_timed_task(env_file, log)[0]
+
+
+def run_timed_task(env_file: Path, log: Path) -> tuple[int, float]:
+    """Run a task as `run_task`; return its exit status and the processor seconds of all its processes.
+
+    Not wall time, which says more about what else the machine does.
+    """
     command = [sys.executable, str(PROJECT_DIR / "start.py"), "--env", str(env_file)]
     environment = {"OMP_NUM_THREADS": "1", **os.environ}  # several tasks run at a time
-    with log.open("wb") as stream:
-        return subprocess.run(
-            command, cwd=str(PROJECT_DIR), env=environment, stdout=stream, stderr=stream, check=False
-        ).returncode
+    with log.open("wb") as stream, subprocess.Popen(
+        command, cwd=str(PROJECT_DIR), env=environment, stdout=stream, stderr=stream
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime

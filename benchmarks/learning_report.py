@@ -1,98 +1,113 @@
-"""AP50 by round of active learning, for every mining algorithm: a Markdown table and a plot."""
+"""What an active learning experiment has shown, as tables: curves, intervals, and where labels were spent."""
 
 from __future__ import annotations
 
-import statistics
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Sequence
+from collections import Counter
+from functools import partial
+from typing import NamedTuple, Sequence
 
-from benchmarks.page import mean_and_range
-from ymir_detectron2.config.mining_algorithms import MINING_ALGORITHMS
-
-FIRST = "first"
-"""Name in place of an algorithm in round 0, which all algorithms share."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """Result of one training."""
-
-    seed: int
-    algorithm: str
-    round: int
-    labelled: list[str]
-    """File names of the training images, in the order in which they were added."""
-    boxes: int
-    """Boxes in these images: the work of an annotator."""
-    ap50: float
-    seconds: float
-    """Wall time of mining and training."""
+from benchmarks.chance import PLAIN, STRATIFIED
+from benchmarks.labelled_sets import LabelledSet
+from benchmarks.learning_curves import CHANCES, Curves, ap50_of, boxes, empty_images, images_of, near_copies
+from benchmarks.learning_rounds import Round
+from benchmarks.learning_statistics import Interval, area_over_chance, saved_percent
+from benchmarks.page import table
 
 
-def format_table(rounds: Sequence[Round]) -> str:
-    """Format a Markdown table with a row per algorithm: mean (lowest to highest) over the seeds."""
-    sizes = _sizes(rounds)
-    heads = ["images labelled", *(str(size) for size in sizes.values()), "minus `random`", "boxes drawn"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for algorithm in _algorithms(rounds):
-        cells = [mean_and_range(list(ap50_by_seed(rounds, algorithm, number).values())) for number in sizes]
-        lead = mean_and_range(lead_over_random(rounds, algorithm), "+.3f") if algorithm != "random" else ""
-        boxes = [one.boxes for one in rounds if (one.algorithm, one.round) == (algorithm, max(sizes))]
-        lines.append(f"| {' | '.join([f'`{algorithm}`', *cells, lead, mean_and_range(boxes, '.0f')])} |")
-    return "\n".join(lines) + "\n"
+class Table(NamedTuple):
+    """A table with what has to be said about it."""
+
+    title: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-def ap50_by_seed(rounds: Sequence[Round], algorithm: str, number: int) -> dict[int, float]:
-    """Return seed -> AP50 of one round; round 0 is shared by all algorithms."""
-    key = (algorithm if number else FIRST, number)
-    return {one.seed: one.ap50 for one in rounds if (one.algorithm, one.round) == key}
+def describe_experiment(data: LabelledSet, rounds: Sequence[Round], command: str) -> str:
+    """Describe in a paragraph what was run, and how; `command` is the line that runs it again."""
+    empty = sum(not image.boxes for image in data.train) / len(data.train)
+    shown = Counter(name for image in data.train for name in {box[0] for box in image.boxes})
+    shares = ", ".join(f"`{name}` {100 * count / len(data.train):.1f} %" for name, count in sorted(shown.items()))
+    devices = ", ".join(sorted({one.device for one in rounds}))
+    trainings = {(one.seed, *one.labelled): one.training_s for one in rounds}  # equal ones were run once
+    hours = (sum(one.mining_s for one in rounds) + sum(trainings.values())) / 3600
+    return (
+        f"Pool of {len(data.train)} images, {100 * empty:.0f} % of them empty; images that show a class: {shares}."
+        f" {len(data.val)} validation images. {hours:.1f} processor hours in all, {devices}. Run by `{command}`."
+    )
 
 
-def lead_over_random(rounds: Sequence[Round], algorithm: str) -> list[float]:
-    """Return for each seed the AP50 minus that of `random`, averaged over the rounds after the first."""
-    leads: dict[int, list[float]] = {}
-    for number in set(_sizes(rounds)) - {0}:
-        base = ap50_by_seed(rounds, "random", number)
-        for seed, ap50 in ap50_by_seed(rounds, algorithm, number).items():
-            leads.setdefault(seed, []).extend([ap50 - base[seed]] if seed in base else [])
-    return [statistics.mean(values) for values in leads.values() if values]
+def build_tables(rounds: Sequence[Round]) -> list[Table]:
+    """Return the tables of all complete curves; [] without one."""
+    curves = Curves(rounds)
+    if not curves.algorithms:
+        return []
+    return [_curves_table(curves), _chance_table(curves), _spent_table(curves), _classes_table(curves)]
 
 
-def _sizes(rounds: Sequence[Round]) -> dict[int, int]:
-    """Round -> labelled images."""
-    return dict(sorted({one.round: len(one.labelled) for one in rounds}.items()))
+def format_tables(tables: Sequence[Table]) -> str:
+    """Format the tables as Markdown."""
+    return "\n\n".join(f"**{one.title}.** {one.caption}\n\n{table(one.columns, one.rows)}" for one in tables) + "\n"
 
 
-def _algorithms(rounds: Sequence[Round]) -> list[str]:
-    return [name for name in MINING_ALGORITHMS if any(one.algorithm == name for one in rounds)]
+def _curves_table(curves: Curves) -> Table:
+    columns = ["images labelled", *map(str, curves.labels), "boxes drawn", "empty images shown", "seeds"]
+    rows = []
+    for name in curves.algorithms:
+        ap50 = curves.values(name, lambda one: one.ap50)
+        drawn, empty = (curves.values(name, value)[:, -1].mean() for value in (boxes, empty_images))
+        cells = [f"{mean:.3f} ± {spread:.3f}" for mean, spread in zip(ap50.mean(axis=0), ap50.std(axis=0))]
+        rows.append([f"`{name}`", *cells, f"{drawn:.0f}", f"{empty:.0f}", str(len(ap50))])
+    caption = "Mean over the seeds ± standard deviation; boxes and empty images of all rounds together."
+    return Table("AP50 on the validation images", caption, columns, rows)
 
 
-def write_report(out: Path, rounds: Sequence[Round]) -> None:
-    """Write the table and, where matplotlib is installed, the plot.
+def _chance_table(curves: Curves) -> Table:
+    columns = ["", f"AP50 over `{PLAIN}`", f"over `{STRATIFIED}`", f"labels saved against `{PLAIN}`",
+               f"against `{STRATIFIED}`", "processor minutes per curve"]  # fmt: skip
+    rows = []
+    for name in curves.algorithms:
+        areas = [_with_interval(curves.against(chance, area_over_chance, name), "+.3f") for chance in CHANCES]
+        saved = [
+            _with_interval(curves.against(chance, partial(saved_percent, labels=curves.labels), name), "+.0f", " %")
+            for chance in CHANCES
+        ]
+        minutes = curves.values(name, lambda one: (one.mining_s + one.training_s) / 60).sum(axis=1).mean()
+        rows.append([f"`{name}`", *areas, *saved, f"{minutes:.1f}"])
+    caption = (
+        "Difference in AP50 to chance with the same seed, mean over the rounds after the first. Labels saved: for the"
+        " AP50 that chance reaches at its last round, on the means over the seeds; a negative figure says how many"
+        " chance saves on the way to the best of the algorithm. In brackets 95 % bootstrap intervals over the seeds."
+    )
+    return Table("Against chance", caption, columns, rows)
 
-    The plot has 800 x 500 pixels, a line per algorithm, and bars from the lowest to the highest of the seeds.
-    """
-    (out / "active_learning.md").write_text(format_table(rounds), encoding="utf-8")
-    try:  # the experiment itself needs no matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        print("no plot: matplotlib is not installed", flush=True)
-        return
-    figure = Figure(figsize=(8, 5), dpi=100)
-    axes = figure.add_subplot(xlabel="labelled images", ylabel="AP50 on the validation set")
-    for place, algorithm in enumerate(_algorithms(rounds)):
-        ap50s = [(size, ap50_by_seed(rounds, algorithm, number).values()) for number, size in _sizes(rounds).items()]
-        points = [(size, statistics.mean(ap50), min(ap50), max(ap50)) for size, ap50 in ap50s if ap50]
-        shift = 1.2 * (place - 2.5)  # next to each other, or bars would hide each other; round 0 is shared
-        places = [size + (shift if size > points[0][0] else 0) for size, *_ in points]
-        bars = [[mean - low for _, mean, low, _ in points], [high - mean for _, mean, _, high in points]]
-        style: dict[str, Any] = {"color": "black", "linestyle": "--"} if algorithm == "random" else {}
-        means = [mean for _, mean, *_ in points]
-        axes.errorbar(places, means, bars, label=algorithm, marker="o", markersize=4, capsize=2, **style)
-    axes.set_title(f"Mean over {len({one.seed for one in rounds})} seeds; bars from the lowest to the highest")
-    axes.set_xticks(list(_sizes(rounds).values()))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    figure.tight_layout()
-    figure.savefig(str(out / "active_learning.png"))
+
+def _spent_table(curves: Curves) -> Table:
+    names = curves.classes
+    columns = ["of the images chosen", "empty", "near copies", *(f"`{name}`" for name in names), "boxes per image"]
+    rows = []
+    for algorithm in curves.algorithms:
+        counted = [empty_images, near_copies, *map(images_of, names)]
+        shares = [f"{100 * curves.share_of_added(algorithm, count):.1f} %" for count in counted]
+        rows.append([f"`{algorithm}`", *shares, f"{curves.share_of_added(algorithm, boxes):.2f}"])
+    caption = (
+        "Without the first images, which are drawn at random. Near copies: of an image labelled before. Of a class: the"
+        " images that show it."
+    )
+    return Table("Where the labels are spent", caption, columns, rows)
+
+
+def _classes_table(curves: Curves) -> Table:
+    names = curves.classes
+    rows = []
+    for algorithm in curves.algorithms:
+        ap50s = [curves.values(algorithm, ap50_of(name)) for name in names]
+        rows.append([f"`{algorithm}`", *(f"{ap50[:, 1:].mean():.3f}, {ap50[:, -1].mean():.3f}" for ap50 in ap50s)])
+    caption = "Mean over the rounds after the first, then that of the last round; means over the seeds."
+    return Table("AP50 by class", caption, ["", *(f"`{name}`" for name in names)], rows)
+
+
+def _with_interval(figure: Interval | None, form: str, unit: str = "") -> str:
+    if figure is None:
+        return ""
+    return f"{figure.value:{form}}{unit} [{figure.low:{form}}, {figure.high:{form}}]"

@@ -86,8 +86,10 @@ def publish(name: str, content: str, page: Path | None) -> None:
 
 
 def mean_and_range(values: Sequence[float], form: str = ".3f") -> str:
-    """Format "mean (lowest to highest)" over the seeds of an experiment; '' without a value."""
-    return f"{statistics.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})" if values else ""
+    """Format "mean (lowest to highest)" over the seeds of an experiment; one value alone, '' without any."""
+    if len(values) < 2:
+        return f"{values[0]:{form}}" if values else ""
+    return f"{statistics.mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -9,7 +9,21 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from benchmarks.measuring import PROJECT_DIR, resident_peak_mib
+from ymir_detectron2.config.prediction_settings import MiningSettings
+from ymir_detectron2.config.read_settings import read_settings
+from ymir_detectron2.contract.monitor import Monitor
+from ymir_detectron2.contract.partial_results import PARTIAL_RESULTS_DIR, PartialResults
+from ymir_detectron2.contract.task import load_task
+from ymir_detectron2.inference.predict import BLOCK
+from ymir_detectron2.mining.evidence import peaks_to_row
+from ymir_detectron2.mining.peaks import MAX_DIM, MOST_PEAKS, ImagePeaks, as_directions
+from ymir_detectron2.stop_signal import StopSignal
+from ymir_detectron2.tasks.prediction_task import PredictionTask
+from ymir_detectron2.tasks.resumable_prediction import fingerprint
+from ymir_detectron2.tasks.script import TaskRun
 from ymir_detectron2.tools.task_folder import write_task_folder
 
 _POLL_S = 0.05  # VmHWM is a high-water mark: polling can only miss the end of a process
@@ -41,6 +55,26 @@ def list_candidates(root: Path, images: Sequence[Path], count: int) -> None:
                 path = root / "in" / "assets" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.link(images[number % len(images)], path)
+
+
+def write_evidence(env_file: Path) -> None:
+    """Write rows of `submodular` for all candidates, with three classes, as an interrupted start leaves them."""
+    platform_task = load_task(env_file)
+    settings = read_settings(MiningSettings, platform_task.config)
+    monitor = Monitor(platform_task.monitor, platform_task.task_id)
+    run = TaskRun(
+        platform_task, settings, settings.engine, monitor, StopSignal(), is_main=True, is_local_main=True
+    )
+    task = PredictionTask(run)
+    folder = run.task.output_dir / PARTIAL_RESULTS_DIR / f"mining-{fingerprint(task, 'mining')[:16]}"
+    results, rng = PartialResults(folder), np.random.default_rng(0)
+    for first in range(0, len(task.index), BLOCK):
+        count = min(BLOCK, len(task.index) - first)
+        probs = -np.sort(-(rng.random((count, MOST_PEAKS)) ** 4)).astype(np.float16)
+        class_ids = rng.integers(3, size=probs.shape).astype(np.uint16)
+        features = as_directions(rng.normal(size=(probs.size, MAX_DIM))).reshape(*probs.shape, MAX_DIM)
+        peaks = map(ImagePeaks, probs, class_ids, features)
+        results.add(first // BLOCK, [{"score": float(one.probs[0]), **peaks_to_row(one)} for one in peaks])
 
 
 def run_task(env_file: Path) -> float:

@@ -84,8 +84,9 @@ def _steps(detector: Any, paths: list[Path]) -> dict[str, float]:
     from ymir_detectron2.dataset.image_reading import read_image_bgr
     from ymir_detectron2.engines.base_detector import to_detections
     from ymir_detectron2.inference.predict import pixel_boxes
-    from ymir_detectron2.inference.tiling import Window, tile_to_image
+    from ymir_detectron2.inference.tiling import tile_to_image
     from ymir_detectron2.retinanet.layers import autocast
+    from ymir_detectron2.tile_windows import Window
 
     model, taken_s = detector._model, {}
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import yaml
 
+from ymir_detectron2.contract.model_package import STATISTICS_NAME
+
 _EXTRAS = ("models/attachments", "tensorboard", "report.html")
 """Plots, curves and pages, which a full disk may cost: a warning, but no result."""
 _FOR_PEOPLE = (
     "training-history.json", "models/attachments/evaluation/evaluation.json", "mining-explanations.json",
+    "mining-parts.tsv", "label-review.tsv",
+    f"models/{STATISTICS_NAME}",
 )  # fmt: skip
 """A full disk may cost these as well; after any other fault they are as without it."""
 
@@ -39,7 +43,10 @@ def read_for_people(out_dir: Path) -> dict[str, bytes]:
 
 def _without_times(result: Any) -> Any:
     stages = {
-        name: {key: value for key, value in stage.items() if key != "timestamp"}
+        name: {
+            **{key: value for key, value in stage.items() if key != "timestamp"},
+            "files": [file for file in stage["files"] if file != STATISTICS_NAME],
+        }
         for name, stage in result["model_stages"].items()
     }
     return {**{key: value for key, value in result.items() if key != "attachments"}, "model_stages": stages}
@@ -48,4 +55,5 @@ def _without_times(result: Any) -> Any:
 def file_names(out_dir: Path) -> set[str]:
     """Return the paths below /out of all files but the extras."""
     files = (path.relative_to(out_dir) for path in out_dir.rglob("*") if not path.is_dir())
-    return {str(file) for file in files if not str(file).startswith((*_EXTRAS, *_FOR_PEOPLE))}
+    extras = (*_EXTRAS, *_FOR_PEOPLE)
+    return {str(file) for file in files if not str(file).startswith(extras) and file.name != STATISTICS_NAME}

@@ -26,7 +26,8 @@ from types import FrameType
 READERS = (
     "weight_files", "yaml_files", "task_files", "model_packages", "model_tars", "configurations", "index_files",
     "annotation_files", "image_files", "source_sets",
-    "partial_results", "stage_lists", "training_states", "training_reports", "prediction_results",
+    "partial_results", "stage_lists", "training_states", "training_reports", "training_statistics",
+    "prediction_results",
     "small_files", "command_lines",
 )  # fmt: skip
 

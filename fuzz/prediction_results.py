@@ -26,7 +26,16 @@ _REASON = {
         {"xyxy": [1, 2, 3, 4], "class_name": "dog", "score": 0.5, "value": 0.1, "augmentation": "flip",
          "class_probs": [["cat", 0.5]]},
     ],
+    "parts": {
+        "gain": 0.5, "novelty": 0.8, "resembles": "b.jpg", "nothing_found": False,
+        "classes": [{"class_name": "cat", "evidence": 1, "weight": 1, "before": 2, "gain": 0.5, "is_rare": True}],
+    },
 }  # fmt: skip
+_PARTS = """\
+image\tscore\tclass\tnothing_found\tgain\tnovelty\tresembles
+/in/assets/a.jpg\t-0.500000\t<b>cat</b>\t0\t0.500000\t0.800\tb.jpg
+/in/assets/c.jpg\t-0.600000\t\t1\t0.400000\t\t
+"""
 _SUMMARY = {"images": 2, "images_per_second": 1.5, "findings": {"left out": {"count": 1, "first": ["b.jpg"]}}}
 _JSON: dict[str, Any] = {
     "mining-explanations.json": {"algorithm": "cald", "images": [_REASON]},
@@ -43,6 +52,7 @@ def write_input(folder: Path, rng: random.Random) -> Path:
     lines = separator.join(f"{json.dumps(str(name))}: {json.dumps(entry)}" for name, entry in entries)
     _write(folder / "infer-result.json", f'{{"detection": {{{end}{lines}{end}}}}}\n', rng)
     _write(folder / "result.tsv", "/in/assets/a.jpg\t-0.500000\n/in/assets/b.jpg\t-2.000000\n", rng)
+    _write(folder / "mining-parts.tsv", _PARTS, rng)
     for name, content in _JSON.items():
         _write(folder / name, json.dumps(_maybe_changed(content, rng)), rng)
     return folder

@@ -12,8 +12,10 @@ from typing import Any, Mapping
 
 from tests.evaluated_sets import random_evaluation
 from ymir_detectron2.evaluation.evaluation_summary import summarise
+from ymir_detectron2.evaluation.label_review_file import FILE_NAME
 from ymir_detectron2.evaluation.loss_curve import LossCurve
 from ymir_detectron2.evaluation.training_history import training_history
+from ymir_detectron2.results.label_review_page import label_review_section
 from ymir_detectron2.results.page import render_page
 from ymir_detectron2.results.task_output import TaskOutput
 from ymir_detectron2.results.training_page import training_section
@@ -21,6 +23,11 @@ from ymir_detectron2.results.training_page import training_section
 from .mutation import damaged
 from .plain_data import changed
 
+_LABEL_REVIEW = (
+    "rank\tscore\tkind\tset\timage\tclass\tbox\tsuggested class\tsuggested box\n"
+    "1\t0.9000\twrong class\ttraining\t/in/assets/a.jpg\tcat\t1 2 30 40\t<b>\t2 2 31 41\n"
+    "2\t0.5000\tmissing\tvalidation\t/in/assets/b.jpg\t\t\tdog\t5 5 9 9\n"
+)
 EXPECTED = ()
 """What the reader may raise: nothing. A file that is refused is a sentence of the page."""
 
@@ -37,16 +44,18 @@ def write_input(folder: Path, rng: random.Random) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(damaged(text.encode(), rng, 0.05))  # JSON is YAML too
     out_dir.mkdir(exist_ok=True)
+    if rng.random() < 0.5:
+        (out_dir / FILE_NAME).write_bytes(damaged(_LABEL_REVIEW.encode(), rng, 0.05))
     return out_dir
 
 
 def read(path: Path) -> None:
     """Render the page, and find its data in it."""
-    section = training_section(TaskOutput(path))
-    if section is not None:
-        html = render_page("Training", "", [section])
-        embedded = html.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
-        assert "training" in json.loads(embedded)
+    built = [build(TaskOutput(path)) for build in (training_section, label_review_section)]
+    sections = [section for section in built if section is not None]
+    html = render_page("Training", "", sections)
+    embedded = html.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    assert set(json.loads(embedded)) == {section.name for section in sections}
 
 
 @functools.lru_cache(maxsize=1)

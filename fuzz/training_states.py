@@ -24,8 +24,10 @@ from ymir_detectron2.retinanet.checkpoint import read_content
 from ymir_detectron2.retinanet.model import RetinaNet
 from ymir_detectron2.training.ema import ModelEma
 from ymir_detectron2.training.evaluate import StageEvaluator
+from ymir_detectron2.training.lr_schedule import build_plan
 from ymir_detectron2.training.run import TrainingRun
-from ymir_detectron2.training.time_left import plan_training
+from ymir_detectron2.training.time_left import training_costs
+from ymir_detectron2.training.training_plan import TrainingPlan
 from ymir_detectron2.training.training_progress import TrainingProgress
 
 from .mutation import damaged
@@ -61,9 +63,11 @@ def _training() -> _Training:
     model = build(cfg)
     trainer = trainer_of(model, cfg, draw_set(folder, [(32, 32)]), ema=ModelEma(model, 0.9))
     training = _Training(folder, cfg, model, trainer, trainer.state(), {}, {0: copy.deepcopy(model.state_dict())})
-    with _run(training, folder) as run:
+    plan = build_plan(cfg)
+    plan.move_end(0, 8, 0)  # or the state would have no knots that could be damaged
+    with _run(training, folder, plan) as run:
         for step in range(1, _LAST + 1):
-            run.end_step(trainer.train_step(run.next_step()))
+            run.end_step(trainer.train_step(*run.next_step()))
             run.save_checkpoint()
             training.files[step] = _file(folder, step).read_bytes()
             training.weights[step] = copy.deepcopy(model.state_dict())
@@ -74,17 +78,19 @@ def _file(folder: Path, step: int) -> Path:
     return folder / "resume" / f"step_{step:07d}.pth"
 
 
-def _run(training: _Training, folder: Path) -> TrainingRun:
+def _run(training: _Training, folder: Path, plan: TrainingPlan) -> TrainingRun:
     job = dataclasses.replace(
         job_of(training.folder, {}), resume_dir=folder / "resume", tensorboard_dir=folder / "tensorboard",
         on_resume=lambda: True,
     )  # fmt: skip
     evaluator = StageEvaluator(training.model, lambda: nothing_detected(folder), best_metric="map50")
-    plan = plan_training(
+    costs = training_costs(
         training.cfg, num_val_images=1, world_size=1, has_ema=False, has_losses=False, has_export=False
     )
-    progress = TrainingProgress(plan, job.on_progress, patience=0, is_on_cpu=True, config_file=job.config_file)
-    return TrainingRun(job, training.cfg, training.model, training.trainer, evaluator, progress, {"classes": "a, b"})
+    progress = TrainingProgress(plan, costs, job.on_progress, patience=0, is_on_cpu=True, config_file=job.config_file)
+    return TrainingRun(
+        job, training.cfg, plan, training.model, training.trainer, evaluator, progress, {"classes": "a, b"}
+    )
 
 
 def write_input(folder: Path, rng: random.Random) -> Path:
@@ -122,14 +128,14 @@ def read(path: Path) -> None:
     """Resume; a state as it was written has its weights, and one of other content can be trained on."""
     training = _training()
     training.trainer.restore(training.begun, 0)
-    with _run(training, path) as run:
+    with _run(training, path, build_plan(training.cfg)) as run:
         run.resume()
-        step = run.next_step() - 1
+        step = run.next_step()[0] - 1
         assert 0 <= step <= _LAST, step
         if step == 0 or _file(path, step).read_bytes() == training.files[step]:
             assert _same(training.model.state_dict(), training.weights[step])
         elif not run.is_over:  # a change of the structure that does no harm
-            run.end_step(training.trainer.train_step(run.next_step()))
+            run.end_step(training.trainer.train_step(*run.next_step()))
             run.save_checkpoint()
             assert _file(path, step + 1).is_file()
 

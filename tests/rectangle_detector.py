@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ymir_detectron2.detections import Detections, ExtractDense
+from ymir_detectron2.tile_windows import Tiling
 
 BLUE, GREEN, RED = 0, 1, 2
 CLASS_NAMES = ("blue", "green", "red")
@@ -42,6 +43,9 @@ class RectangleDetector:
     """See `Detector`: gets images at half their size. Records how many images it was given at a time."""
 
     class_names = CLASS_NAMES
+    has_dense_outputs = True
+    score_threshold = 0.0
+    tiling = Tiling()
 
     def __init__(self, preferred_chunk: int = 4) -> None:
         self.preferred_chunk = preferred_chunk
@@ -56,7 +60,10 @@ class RectangleDetector:
 
     def detect(self, pixels: list[np.ndarray]) -> list:
         self.chunks.append(len(pixels))
-        return find_rectangles(pixels)
+        return [
+            boxes.take(np.flatnonzero(boxes.scores > self.score_threshold)) if len(boxes) else boxes
+            for boxes in find_rectangles(pixels)
+        ]
 
     def detect_and_extract(self, pixels: list[np.ndarray], extract: ExtractDense) -> list:
         return [(detections, extract(ColourMaps(image))) for detections, image in zip(self.detect(pixels), pixels)]

@@ -24,9 +24,10 @@ from ymir_detectron2.training.ema import ModelEma
 from ymir_detectron2.training.evaluate import StageEvaluator
 from ymir_detectron2.training.job import StageWeights, TrainJob
 from ymir_detectron2.training.loop import Trainer, train
+from ymir_detectron2.training.lr_schedule import build_plan
 from ymir_detectron2.training.metric_logger import StepStats
 from ymir_detectron2.training.run import TrainingRun
-from ymir_detectron2.training.time_left import plan_training
+from ymir_detectron2.training.time_left import training_costs
 from ymir_detectron2.training.training_progress import TrainingProgress
 from ymir_detectron2.training.validation_loss import ValidationLoss, retinanet_loss_sums
 
@@ -74,14 +75,15 @@ def build(cfg: RetinaNetConfig, seed: int = 0) -> RetinaNet:
 
 
 class CountingTrainer(Trainer):
-    """Counts its steps."""
+    """Counts its steps, and says that each took `step_s` seconds if that is set."""
 
     num_steps = 0
+    step_s = 0.0
 
-    def train_step(self, step: int) -> StepStats:
-        stats = super().train_step(step)
+    def train_step(self, step: int, schedule_step: float | None = None) -> StepStats:
+        stats = super().train_step(step, schedule_step)
         self.num_steps += 1
-        return stats
+        return stats._replace(seconds=self.step_s or stats.seconds)
 
 
 def trainer_of(model: RetinaNet, cfg: RetinaNetConfig, data: CocoDataset, **options: Any) -> CountingTrainer:
@@ -127,6 +129,7 @@ def job_of(
         on_warning=nothing,
         on_resume=nothing,
         stop_requested=nothing,
+        elapsed_s=lambda: 0.0,
     )
 
 
@@ -139,12 +142,14 @@ def nothing_detected(folder: Path) -> Evaluation:
 def run_training(
     folder: Path, data: CocoDataset, cfg: RetinaNetConfig, *,
     evaluate: Callable[[RetinaNet], Evaluation] | None = None, stop_after: int = 0, ema: float = 0, patience: int = 0,
-    plot: Callable[[StageWeights], None] = lambda stage: None, stages: list[StageWeights] | None = None,
+    max_hours: float = 0, step_s: float = 0.0, plot: Callable[[StageWeights], None] = lambda stage: None,
+    stages: list[StageWeights] | None = None,
     on_unreadable: Callable[[str, Collection[str]], None] = lambda role, sentences: None,
 ) -> list[StageWeights]:  # fmt: skip
     """Train to the end, or until a stop is requested after a step; return the stages.
 
     Args:
+        max_hours: by a clock on which each step takes `step_s` seconds, and nothing else takes any.
         evaluate: takes the place of the evaluation on the validation set; None: nothing is detected.
         plot: called with each stage once it is listed.
         stages: gets the stages, also those of a training that ends with an error.
@@ -159,8 +164,10 @@ def run_training(
     model = build(cfg)
     average = ModelEma(model, ema) if ema else None
     trainer = trainer_of(model, cfg, data, ema=average)
+    trainer.step_s = step_s
     job = dataclasses.replace(
-        job_of(folder, {"ema": ema, "patience": patience}), on_stage=keep,
+        job_of(folder, {"ema": ema, "patience": patience, "max_hours": max_hours}), on_stage=keep,
+        elapsed_s=lambda: trainer.num_steps * step_s,
         stop_requested=lambda: trainer.num_steps == stop_after > 0, on_unreadable=on_unreadable,
     )  # fmt: skip
     evaluator = StageEvaluator(
@@ -170,10 +177,13 @@ def run_training(
         ema=average,
         measure_losses=validation_loss(model, cfg, data).measure,
     )
-    plan = plan_training(
+    plan = build_plan(cfg)
+    costs = training_costs(
         cfg, num_val_images=len(data), world_size=1, has_ema=bool(ema), has_losses=True, has_export=False
     )
-    progress = TrainingProgress(plan, job.on_progress, patience=patience, is_on_cpu=True, config_file=job.config_file)
-    with TrainingRun(job, cfg, model, trainer, evaluator, progress, {}) as run:
+    progress = TrainingProgress(
+        plan, costs, job.on_progress, patience=patience, is_on_cpu=True, config_file=job.config_file
+    )
+    with TrainingRun(job, cfg, plan, model, trainer, evaluator, progress, {}) as run:
         train(run)
     return stages

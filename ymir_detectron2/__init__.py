@@ -20,7 +20,7 @@ _Path = Union[str, "os.PathLike[str]"]
 
 def load_model(
     model: _Path | Sequence[_Path], *, device: str = "auto", engine: str = "auto", precision: str = "auto",
-    image_size: int = 0, tile_size: int = 0, batch_size: int = 0,
+    image_size: int = 0, tile_size: int | str = 0, batch_size: int = 0,
 ) -> Model:  # fmt: skip
     """Load a trained model, to detect objects by its `predict`. Takes some seconds.
 
@@ -32,7 +32,8 @@ def load_model(
         engine: `auto` is detectron2 where it is installed, else torch; `torch`, `detectron2`.
         precision: `auto` is bf16 on a GPU that has it, else fp32; `fp32`, `bf16`, `fp16`.
         image_size: short edge in pixels at which the network gets images; 0: as in the training.
-        tile_size: side in pixels of the tiles that larger images are cut into, for small objects; 0: no tiles.
+        tile_size: side in pixels of the tiles that larger images are cut into, for small objects; 0: as in the
+            training; "none": no tiles.
         batch_size: images per forward pass; 0 chooses by the device.
 
     Raises:

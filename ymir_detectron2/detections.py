@@ -10,6 +10,8 @@ from typing import Any, Callable, Protocol, Sequence
 
 import numpy as np
 
+from .tile_windows import Tiling
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -76,8 +78,14 @@ class Detector(Protocol):
     class_names: tuple[str, ...]
     score_threshold: float
     """Boxes with a score of this or less are left out; may be set between two calls of `detect`."""
+    tiling: Tiling
+    """How the images of its training were cut into tiles, and so how those that it predicts are to be cut."""
     preferred_chunk: int
     """How many images to pass to `detect` at a time: several batches, so that images of one shape can share a batch."""
+
+    @property
+    def has_dense_outputs(self) -> bool:
+        """Whether `detect_and_extract` can be called: a RetinaNet has score maps, a network of two stages has none."""
 
     @property
     def arithmetic(self) -> str:

@@ -83,11 +83,16 @@ def broadcast_object(item: Any) -> Any:
 
 def all_reduce_and(flag: bool, device: torch.device) -> bool:
     """Return whether the flag is set in all processes, in every process."""
+    return bool(all_reduce_min(int(flag), device))  # NCCL has no bitwise "and"
+
+
+def all_reduce_min(number: int, device: torch.device) -> int:
+    """Return the smallest number of all processes, in every process."""
     if world_size() == 1:
-        return flag
-    minimum = torch.tensor(int(flag), device=device)  # NCCL has no bitwise "and"
+        return number
+    minimum = torch.tensor(number, device=device)
     dist.all_reduce(minimum, op=dist.ReduceOp.MIN)
-    return bool(minimum)
+    return int(minimum)
 
 
 def broadcast_buffers(model: nn.Module) -> None:

@@ -116,7 +116,8 @@ def test_weights_of_other_classes(ymir_tree: MakeTree, trained: Trained):
 
 def test_weights_whose_config_is_of_another_network(ymir_tree: MakeTree, trained: Trained):
     tree = ymir_tree("infer")
-    weights, config = sorted(trained.give_to(tree), key=lambda path: not path.endswith(".pth"))
+    files = trained.give_to(tree)
+    weights, config = (next(path for path in files if path.endswith(end)) for end in (".pth", "config.yaml"))
     content = yaml.safe_load(tree.real(config).read_text())
     content["MODEL"]["FPN"]["OUT_CHANNELS"] = 96
     tree.real(config).write_text(yaml.safe_dump(content))

@@ -78,7 +78,8 @@ def test_values_of_inference_and_mining(config: dict[str, Any], findings: list[s
     ("config", "findings"),
     [
         pytest.param({"mining_algorithm": "alld"},
-                     ["mining_algorithm", "cald, cald_legacy, entropy, aldd, margin, random"], id="algorithm"),
+                     ["mining_algorithm", "cald, cald_legacy, entropy, aldd, margin, submodular, random"],
+                     id="algorithm"),
         pytest.param({"diversity_distance": 1.5}, ["diversity_distance", "below 1"], id="distance"),
     ],
 )  # fmt: skip

@@ -146,7 +146,7 @@ def without_random_state(content: dict[str, Any]) -> None:
 
 
 def with_text_for_a_count(content: dict[str, Any]) -> None:
-    content["patience"]["since"] = "3"
+    content["end"]["patience"]["since"] = "3"
 
 
 def of_a_later_step(content: dict[str, Any]) -> None:

@@ -210,7 +210,7 @@ def test_a_task_that_mines_and_infers_predicts_every_image_once(ymir_tree: MakeT
     assert bytes_of(only_infer, "infer") == bytes_of(tree, "infer")
 
 
-@pytest.mark.parametrize("algorithm", ["cald_legacy", "entropy", "aldd", "margin", "random"])
+@pytest.mark.parametrize("algorithm", ["cald_legacy", "entropy", "aldd", "margin", "submodular", "random"])
 def test_every_algorithm_mines(ymir_tree: MakeTree, trained: Trained, algorithm: str):
     tree = make(ymir_tree, trained, "mining", 20, mining_algorithm=algorithm)
     outcome = run_steps(tree.env_file)

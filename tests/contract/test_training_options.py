@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 
 from tests.conftest import MakeTree, Trained, Tree
 from tests.platform_reader import read_training_result
-from tests.running import run_steps
+from tests.running import Outcome, run_start, run_steps
 from ymir_detectron2.retinanet.checkpoint import read_content
 
 
@@ -14,17 +17,46 @@ def stages_of(tree: Tree) -> list[str]:
     return list(read_training_result(tree.out_dir / "models", "2.5.0").stages)
 
 
-def test_early_stopping_ends_a_training_that_gets_no_better(ymir_tree: MakeTree):
-    """The first evaluation is the best one; two more that are no better are the end, at step 6 of 12.
+def learning_rates(outcome: Outcome) -> dict[int, float]:
+    """Of the steps that the log has."""
+    return {int(step): float(rate) for step, rate in re.findall(r"step (\d+)/\d+ .* lr ([0-9.]+)", outcome.output)}
+
+
+def test_on_a_plateau_the_rate_decays_and_the_training_ends(ymir_tree: MakeTree):
+    """Nothing is found: three evaluations after the first one are a plateau, at step 4, and two steps follow.
 
     With two processes: test_resumed_training.py.
     """
-    tree = ymir_tree(config={"max_iter": 12, "eval_period": 2, "learning_rate": 1e-12, "patience": 2})
+    tree = ymir_tree(config={"max_iter": 100, "eval_period": 1, "learning_rate": 1e-5, "patience": 1})
     outcome = run_steps(tree.env_file)
     outcome.require_success()
-    assert stages_of(tree) == ["iter_0000002", "iter_0000004", "iter_0000006"]
-    assert outcome.output.count("early stopping at step 6: no better evaluation in the last 2") == 1
+    assert stages_of(tree) == [f"iter_{step:07d}" for step in range(1, 7)]
+    assert outcome.output.count("early stopping: ") == 1
+    rates = learning_rates(outcome)
+    assert (rates[4], rates[5], rates[6]) == (0.000004, 0.000001, 0.000001), "tiny.yaml warms up for ten steps"
     assert outcome.json("train-summary.json")["steps"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_hours_end_a_training_in_time_with_an_evaluated_stage(ymir_tree: MakeTree, processes: int):
+    """A million steps take a day, and the limit is 54 s; a busy machine may take longer for the last files."""
+    options = {"args_options": f"--num-gpus {processes}"} if processes > 1 else {}
+    tree = ymir_tree(config={"max_iter": 1_000_000, "eval_period": 0, "max_hours": 0.015, **options})
+    begin_s = time.monotonic()
+    outcome = run_start(tree.env_file)
+    took_s = time.monotonic() - begin_s
+    outcome.require_success()
+    assert took_s < 54 + 120
+    steps = outcome.json("train-summary.json")["steps"]
+    assert 1 <= steps < 10_000
+    stages = read_training_result(tree.out_dir / "models", "2.5.0").stages
+    assert f"iter_{steps:07d}" in stages
+    assert "which are not evaluated" not in outcome.output
+    assert outcome.output.count("max_hours 0.015, of which ") >= 1
+    if steps > 20:  # unless the machine was so busy that the time was over at once
+        rates = learning_rates(outcome)
+        assert rates[max(rates)] == pytest.approx(0.001), "tiny.yaml decays once, by 0.1"
 
 
 def test_ema_weights_are_evaluated_as_well_and_packed_when_better(ymir_tree: MakeTree):
@@ -45,7 +77,9 @@ def test_ema_weights_are_evaluated_as_well_and_packed_when_better(ymir_tree: Mak
 def test_gradient_accumulation_and_class_weights_train_to_the_end(ymir_tree: MakeTree):
     form = {
         "accumulate": 2, "class_weights": "brick:2", "repeat_factor": 0.9,
-        "augment": "mosaic, random_crop, vertical_flip, colour_jitter, scale_jitter", "best_metric": "mar",
+        "augment": "mosaic, random_crop, vertical_flip, colour_jitter, light_jitter, scale_jitter",
+        "best_metric": "mar",
+        "empty_share": 0.3,
     }  # fmt: skip
     tree = ymir_tree(config=form)
     outcome = run_steps(tree.env_file)

@@ -122,7 +122,7 @@ def test_anchors_fitted_and_a_model_exported_and_both_are_packed(ymir_tree: Make
         "share_of_boxes_not_reached", "share_before_fitting",
     }  # fmt: skip
     best = read_training_result(tree.out_dir / "models").best
-    assert set(best.files) == {f"{best.name}.pth", "config.yaml", f"{best.name}.onnx"}
+    assert set(best.files) == {f"{best.name}.pth", "config.yaml", f"{best.name}.onnx", "training-statistics.json"}
     verifier_checks(tree.out_dir, "train")
     assert _boxes_of(best.files[f"{best.name}.onnx"]).shape[1] == 4
 

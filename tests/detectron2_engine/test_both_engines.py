@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeTree, Trained, draw_image
+from tests.conftest import MakeTree, Trained, Tree, draw_image
 from tests.running import Outcome, run_start
 from tests.shown_sizes import require_image_size
 from ymir_detectron2.engines.registry import load_engine
 from ymir_detectron2.engines.zoo import detectron2_is_there
+from ymir_detectron2.retinanet.checkpoint import read_content, write_content
+from ymir_detectron2.tile_windows import Tiling
 
 pytestmark = [
     pytest.mark.detectron2,
@@ -81,8 +83,45 @@ def test_both_augment_alike(ymir_tree: MakeTree, trained: Trained):
         assert agree(boxes[0], theirs[key][0])
 
 
+def trained_on_tiles(tree: Tree, trained: Trained, key: str) -> None:
+    """Give a model whose file says that its images were cut into tiles of 48 px."""
+    (weights,) = [tree.real(path) for path in trained.give_to(tree, key) if path.endswith(".pth")]
+    write_content(weights, {**read_content(weights), **Tiling(48, 9).as_metadata()})
+
+
+def test_both_predict_on_the_tiles_of_the_model(ymir_tree: MakeTree, trained: Trained):
+    counts = {}
+    for engine in ENGINES:
+        for tile_size in (0, "none"):
+            config = {"engine": engine, "conf_threshold": 0.01, "tile_size": tile_size}
+            tree = ymir_tree("infer", folder=f"{engine}-{tile_size}", config=config)
+            trained_on_tiles(tree, trained, "model_params_path")
+            outcome = run_start(tree.env_file)
+            outcome.require_success()
+            counts[engine, tile_size] = {key: len(boxes) for key, boxes in boxes_by_class(outcome).items()}
+    assert counts["torch", 0] == counts["detectron2", 0] != counts["torch", "none"] == counts["detectron2", "none"]
+
+
+def test_detectron2_does_not_train_on_the_tiles_of_a_chosen_model(ymir_tree: MakeTree, trained: Trained):
+    tree = ymir_tree(config={"engine": "detectron2", "max_iter": 1})
+    trained_on_tiles(tree, trained, "pretrained_model_params")
+    finding = "tile_size: the chosen model was trained on tiles of 48 px, which needs engine: torch"
+    run_start(tree.env_file).require_failure(300001, finding)
+    for folder, config, engine in (
+        ("whole", {"engine": "detectron2", "tile_size": "none"}, "engine detectron2 (config.yaml asks for it)"),
+        ("auto", {"engine": "auto"}, "engine torch (detectron2 does not train on the tiles of the chosen model)"),
+    ):
+        other = ymir_tree(folder=folder, config={"max_iter": 1, **config})
+        trained_on_tiles(other, trained, "pretrained_model_params")
+        outcome = run_start(other.env_file)
+        outcome.require_success()
+        assert engine in outcome.output
+
+
 @pytest.mark.parametrize(("config", "engine"), [
     ({}, "engine detectron2 (detectron2 is installed)"),
+    ({"tile_size": "auto"}, "engine torch (detectron2 does not implement tile_size)"),
+    ({"tile_size": "none"}, "engine detectron2 (detectron2 is installed)"),
     ({"class_weights": "auto"}, "engine torch (detectron2 does not implement class_weights)"),
     ({"augment": "mosaic", "accumulate": 2}, "engine torch (detectron2 does not implement accumulate, augment)"),
 ])  # fmt: skip

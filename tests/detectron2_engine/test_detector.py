@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.detectron2_engine.test_network import CPU, small
+from ymir_detectron2.inference.predict import predict_images
 
 pytestmark = [pytest.mark.detectron2, pytest.mark.filterwarnings("ignore")]
 
@@ -82,6 +83,23 @@ def test_the_threshold_may_change_between_two_calls(name: str, values: dict[str,
     assert sum(map(len, expected)) > 0
     for found, one in zip(ours.detect(images()), expected):
         np.testing.assert_array_equal(found.scores, one.scores)
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn_R_50_C4_1x", "faster_rcnn_R_50_FPN_1x"])
+def test_boxes_above_a_threshold_are_those_of_a_detector_that_has_it(name: str):
+    """Mining lowers the threshold where there are no score maps; its inference step writes what is above it."""
+    ours = detector(name)
+    assert not ours.has_dense_outputs
+    assert detector("retinanet").has_dense_outputs
+    threshold = float(np.median(np.concatenate([found.scores for found in ours.detect(images())])))
+    lowered = list(predict_images(ours, images()))
+    ours.score_threshold = threshold
+    expected = [image.detections for image in predict_images(ours, images())]
+    above = [image.above(threshold).detections for image in lowered]
+    assert 0 < sum(map(len, expected)) < sum(len(image.detections) for image in lowered)
+    for found, one in zip(above, expected):
+        np.testing.assert_array_equal(found.scores, one.scores)
+        np.testing.assert_array_equal(found.boxes_xyxy, one.boxes_xyxy)
 
 
 def test_detection_leaves_the_mode_of_the_network_as_it_was():

@@ -45,12 +45,27 @@ def test_killed_and_started_again_it_resumes_with_step_schedule_and_stages(ymir_
     assert not folder.exists()
 
 
-def test_early_stopping_ends_the_training(ymir_tree: MakeTree):
-    tree = ymir_tree(config={**DETECTRON2, "max_iter": 12, "eval_period": 2, "learning_rate": 1e-12, "patience": 1})
+def test_on_a_plateau_the_rate_decays_and_the_training_ends(ymir_tree: MakeTree):
+    """Nothing is found: three evaluations after the first one are a plateau, at step 8, and two periods follow."""
+    tree = ymir_tree(config={**DETECTRON2, "max_iter": 40, "eval_period": 2, "learning_rate": 1e-5, "patience": 1})
     outcome = run_start(tree.env_file)
     outcome.require_success()
-    assert list(read_training_result(tree.out_dir / "models", "2.5.0").stages) == ["iter_0000002", "iter_0000004"]
+    stages = list(read_training_result(tree.out_dir / "models", "2.5.0").stages)
+    assert stages == [f"iter_{step:07d}" for step in range(2, 13, 2)]
+    rates = dict(re.findall(r"step (\d+)/\d+ .* lr ([0-9.]+)", outcome.output))
+    assert (rates["8"], rates["9"], rates["12"]) == ("0.000010", "0.000001", "0.000001")
     assert "Exception during training" not in outcome.output
+
+
+@pytest.mark.slow
+def test_hours_end_a_training_with_an_evaluated_stage(ymir_tree: MakeTree):
+    tree = ymir_tree(config={**DETECTRON2, "max_iter": 1_000_000, "eval_period": 0, "max_hours": 0.015})
+    outcome = run_start(tree.env_file)
+    outcome.require_success()
+    steps = outcome.json("train-summary.json")["steps"]
+    assert 1 <= steps < 10_000
+    assert f"iter_{steps:07d}" in read_training_result(tree.out_dir / "models", "2.5.0").stages
+    assert "which are not evaluated" not in outcome.output
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -67,7 +82,9 @@ def test_infinite_losses_halve_the_rate_three_times(ymir_tree: MakeTree, process
     assert len(read_training_result(tree.out_dir / "models", "2.5.0").stages) == 1
 
 
-@pytest.mark.parametrize(("key", "value"), [("accumulate", 2), ("class_weights", "auto"), ("augment", "mosaic")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("accumulate", 2), ("class_weights", "auto"), ("augment", "mosaic"), ("tile_size", 64)]
+)
 def test_settings_of_the_other_engine_are_refused(ymir_tree: MakeTree, key: str, value: object):
     tree = ymir_tree(config={**DETECTRON2, key: value})
     run_start(tree.env_file).require_failure(300001, f"{key}: {value!r} needs engine: torch")

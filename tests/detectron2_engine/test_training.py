@@ -11,8 +11,10 @@ import yaml
 from tests.conftest import CLASS_NAMES, Drawn, MakeTree, Trained
 from tests.detectron2_engine.conftest import DETECTRON2
 from tests.platform_reader import read_training_result, verifier_checks
-from tests.running import run_start, start_script
+from tests.running import TINY_CONFIG, run_start, start_script
 from ymir_detectron2.engines.zoo import detectron2_is_there
+from ymir_detectron2.evaluation.label_review_file import read_label_review
+from ymir_detectron2.evaluation.training_statistics import read_training_statistics
 from ymir_detectron2.sources.labelled_image import AnnotatedImage
 
 pytestmark = [
@@ -33,7 +35,9 @@ def test_training_ends_well_and_the_platform_accepts_it(trained_by_detectron2: T
     assert "engine detectron2 (config.yaml asks for it)" in outcome.lines[0]
     packed = read_training_result(trained_by_detectron2.models_dir, "2.5.0")
     assert list(packed.stages) == ["iter_0000002", "iter_0000004", "iter_0000006"]
-    assert all(set(stage.files) == {f"{name}.pth", "config.yaml"} for name, stage in packed.stages.items())
+    for name, stage in packed.stages.items():
+        statistics = {"training-statistics.json"} if stage is packed.best else set()
+        assert set(stage.files) == {f"{name}.pth", "config.yaml", *statistics}
     verifier_checks(trained_by_detectron2.tree.out_dir, "train")
     assert len(list((trained_by_detectron2.tree.out_dir / "tensorboard").iterdir())) == 1
     assert len(outcome.losses()) == 6
@@ -153,3 +157,19 @@ def test_faster_rcnn_of_the_zoo_trains_and_infers(ymir_tree: MakeTree):
     run.require_success()
     assert "boxes are predicted in 4 copies of every image" in run.output
     assert len(run.json("infer-result.json")["detection"]) == 9
+
+
+@pytest.mark.parametrize(("config_file", "options"), [
+    (str(TINY_CONFIG), ""), ("configs/COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml", SMALL_FASTER_RCNN),
+])  # fmt: skip
+def test_labels_are_reviewed_with_every_network(ymir_tree: MakeTree, config_file: str, options: str):
+    """24 steps of two images are enough for a pass over nine; one of them has no dense outputs."""
+    form = {"config_file": config_file, "max_iter": 24, "eval_period": 24, "batch_size": 2, "args_options": options}
+    tree = ymir_tree(config={**DETECTRON2, **form})
+    outcome = run_start(tree.env_file)
+    outcome.require_success()
+    assert "label review: of 11 labels" in outcome.output
+    assert "left out" not in outcome.output
+    assert read_label_review(tree.out_dir / "label-review.tsv") is not None
+    statistics = read_training_statistics(tree.out_dir / "models" / "training-statistics.json")
+    assert [one.boxes for one in statistics.classes] == [3, 2, 2]

@@ -119,15 +119,15 @@ def test_only_the_random_baseline_needs_no_images():
     assert build("random", detect=None).score_image("a.jpg", find_rectangles([draw()])[0], ()) > 0
 
 
-def test_only_aldd_extracts_dense_outputs():
-    assert [name for name in MINING_ALGORITHMS if build(name).extract is not None] == ["aldd"]
+def test_which_algorithms_extract_dense_outputs():
+    assert [name for name in MINING_ALGORITHMS if build(name).extract is not None] == ["aldd", "submodular"]
 
 
 def test_names_are_in_the_order_of_the_document():
     table = (Path(__file__).resolve().parents[2] / "docs" / "mining.md").read_text(encoding="utf-8").splitlines()
     rows = table[next(i for i, line in enumerate(table) if line.startswith("| `mining_algorithm`")) + 2 :]
     assert tuple(row.split("`")[1] for row in rows[: len(MINING_ALGORITHMS)]) == tuple(MINING_ALGORITHMS)
-    assert tuple(MINING_ALGORITHMS) == ("cald", "cald_legacy", "entropy", "aldd", "margin", "random")
+    assert tuple(MINING_ALGORITHMS) == ("cald", "cald_legacy", "entropy", "aldd", "margin", "submodular", "random")
 
 
 def test_unknown_name_is_an_error_that_names_the_choice():
@@ -152,7 +152,7 @@ def test_building_an_algorithm_needs_no_torch():
     code = (
         "import sys; from ymir_detectron2.mining.algorithms import build_algorithm as build;"
         "[build(n, detect=list) for n in"
-        " ('cald', 'cald_legacy', 'entropy', 'margin', 'random')]; print('torch' in sys.modules)"
+        " ('cald', 'cald_legacy', 'entropy', 'margin', 'submodular', 'random')]; print('torch' in sys.modules)"
     )
     project = Path(__file__).resolve().parents[2]
     found = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)

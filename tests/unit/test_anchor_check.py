@@ -12,7 +12,7 @@ import pytest
 
 from tests.tiny_training import config, job_of
 from ymir_detectron2.contract.model_package import ModelPackage
-from ymir_detectron2.dataset.coco_json import CocoDataset
+from ymir_detectron2.dataset.coco_json import IGNORED, CocoDataset
 from ymir_detectron2.training.anchor_check import RATIOS, SIZES, with_checked_anchors
 
 CFG = config(MODEL__ANCHOR_GENERATOR__SIZES=[[12], [24], [48], [96], [192]], INPUT__MIN_SIZE_TRAIN=[64])
@@ -106,3 +106,11 @@ def test_other_generators_are_not_checked(tmp_path: Path):
     rotated = CFG.merged({"MODEL.ANCHOR_GENERATOR.NAME": "RotatedAnchorGenerator"}, "test")
     assert with_checked_anchors(job, rotated, boxes_of(FLAT)) == rotated
     assert reported == []
+
+
+def test_ignored_boxes_of_tiles_do_not_count(tmp_path: Path):
+    reported: list[Any] = []
+    job = dataclasses.replace(job_of(tmp_path, {}), on_anchors=reported.append)
+    data = boxes_of(FLAT, SQUARE)
+    with_checked_anchors(job, CFG, data.with_columns(classes=np.tile(np.array([IGNORED, 0]), COUNT // 2)))
+    assert reported == [{"share_of_boxes_not_reached": 0.0}]

@@ -36,12 +36,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "file_digest": {"untrusted_files"},
     "label_geometry": set(),
     "text_file": {"errors", "untrusted_files"},
-    "detections": set(),
+    "tile_windows": set(),
+    "array_text": set(),
+    "detections": {"tile_windows"},
     "distributed": {"errors"},
     "atomic_file": {"errors"},
     "download": {"errors", "atomic_file", "untrusted_files"},
     "yaml_file": {"errors", "data_bounds", "untrusted_files"},
-    "config": {"errors", "untrusted_files", "version", "yaml_file"},
+    "config": {"errors", "tile_windows", "untrusted_files", "version", "yaml_file"},
     "contract": {
         "errors", "atomic_file", "label_geometry", "memory_limit", "text_file", "untrusted_files", "xml_file",
         "yaml_file",
@@ -58,20 +60,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {
         "errors", "contract", "dataset", "file_digest", "label_geometry", "text_file", "untrusted_files", "yaml_file",
     },
-    "inference": {"errors", "box_geometry", "contract", "dataset", "detections"},
-    "mining": {"errors", "box_geometry", "config", "detections", "retinanet"},
-    "evaluation": {"errors", "box_geometry", "contract", "dataset", "detections", "untrusted_files"},
+    "inference": {"errors", "box_geometry", "contract", "dataset", "detections", "tile_windows"},
+    "mining": {"errors", "box_geometry", "config", "detections", "array_text", "retinanet"},
+    "evaluation": {
+        "errors", "atomic_file", "box_geometry", "contract", "dataset", "detections", "array_text", "untrusted_files",
+    },
     "results": {
         "errors", "atomic_file", "config", "contract", "dataset", "evaluation", "mining", "progress", "untrusted_files",
         "version", "yaml_file",
     },
-    "export": {"errors", "atomic_file", "config", "dataset", "detections", "retinanet"},
+    "export": {"errors", "atomic_file", "config", "dataset", "detections", "retinanet", "tile_windows"},
     "training": {
         "errors", "atomic_file", "box_geometry", "config", "contract", "dataset", "detections", "distributed",
-        "evaluation", "file_digest", "inference", "progress", "retinanet",
+        "evaluation", "file_digest", "inference", "progress", "retinanet", "tile_windows",
     },
     "engines": {
-        "errors", "config", "contract", "dataset", "detections", "distributed", "retinanet", "training",
+        "errors", "config", "contract", "dataset", "detections", "distributed", "retinanet", "tile_windows", "training",
         "untrusted_files", "version", "yaml_file",
     },
     # processes and tasks
@@ -81,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {
         "errors", "atomic_file", "config", "contract", "dataset", "detections", "distributed", "engines", "entrypoint",
         "evaluation", "export", "failure", "file_digest", "inference", "mining", "progress", "results", "stop_signal",
-        "training", "version",
+        "tile_windows", "training", "version",
     },
     "tools": {
         "errors", "atomic_file", "config", "contract", "dataset", "error_table", "file_digest", "results", "retinanet",
@@ -98,7 +102,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what is public for other programs, imported when it is called
     "api": {
         "errors", "config", "contract", "dataset", "detections", "engines", "evaluation", "failure", "inference",
-        "retinanet", "tools",
+        "retinanet", "tile_windows", "tools",
     },
     "__init__": {"api", "engines"},
 }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from tests.tiny_training import config, draw_set
 from ymir_detectron2.config.train_settings import AUGMENTATIONS
 from ymir_detectron2.training.augmentations import (
+    Augmentations,
     LabelledImage,
     crop,
     flip,
@@ -134,3 +135,24 @@ def test_each_changes_some_images_alike_for_the_same_draw(tmp_path: Path, name: 
         assert (one.boxes_xyxy <= np.array([width, height] * 2) + 1e-3).all()
         changed += one.image_hwc.shape != bare.image_hwc.shape or not np.array_equal(one.image_hwc, bare.image_hwc)
     assert 1 <= changed <= 12
+
+
+def test_light_jitter_changes_brightness_and_contrast_a_little_and_no_colour():
+    """Two pixels of mean 100: one with colours 20 apart, a grey one 100 brighter than its mean."""
+    image = np.array([[[30, 50, 70], [150, 150, 150]]], np.uint8)
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    generator = np.random.default_rng(0)
+    seen = set()
+    for _ in range(400):
+        found = Augmentations(("light_jitter",)).before_resizing(
+            LabelledImage(image, *none), lambda _: None, generator
+        )
+        coloured, grey = found.image_hwc[0].astype(int)
+        brightness = (coloured.mean() + grey.mean()) / 200
+        contrast = (grey.mean() - coloured.mean()) / 100 / brightness
+        assert 0.89 <= brightness <= 1.11
+        assert 0.88 <= contrast <= 1.12, "0.9 to 1.1, and rounding"
+        # saturation would change the distance of colours, but not that of the two pixels
+        assert abs((coloured[2] - coloured[0]) / 40 - (grey.mean() - coloured.mean()) / 100) < 0.03
+        seen.add((round(brightness, 2), round(contrast, 2)))
+    assert len(seen) > 100

@@ -62,6 +62,7 @@ def test_a_range_of_candidates(tmp_path: Path):
     assert list(index.entries(4, 6)) == [IndexEntry(lines[n], Path(f"/x/in/{n}.jpg"), None) for n in (4, 5)]
     assert [entry.asset for entry in index.entries(8, 99)] == lines[8:]
     assert list(index.entries(10, 20)) == []
+    assert [entry.asset for entry in index.entries_of([7, 0, 7])] == [lines[7], lines[0], lines[7]]
 
 
 def test_a_file_name_that_an_earlier_candidate_has(tmp_path: Path):

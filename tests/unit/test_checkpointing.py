@@ -17,6 +17,7 @@ from ymir_detectron2.config.setting import effects_of
 from ymir_detectron2.config.train_settings import TrainSettings
 from ymir_detectron2.errors import ConfigError
 from ymir_detectron2.retinanet.checkpoint import write_content
+from ymir_detectron2.tile_windows import Tiling
 from ymir_detectron2.training.checkpointing import (
     CheckpointDir,
     difference,
@@ -117,7 +118,7 @@ def test_with_resume_the_checkpoint_of_another_training_is_an_error_and_stays(tm
 
 
 def test_at_most_three_differences_are_named_and_long_values_are_shortened():
-    before = {"format": 1, "step": 3, "fingerprint": dict.fromkeys("bcde", "0")}
+    before = {"format": 2, "step": 3, "fingerprint": dict.fromkeys("bcde", "0")}
     found = difference(before, {**dict.fromkeys("bcd", "1"), "a": "x" * 100})
     assert found == "b was 0, is 1; c was 0, is 1; d was 0, is 1 and 1 more"
     assert difference(before, {"a": "x" * 100}) == f"a was unknown, is {'x' * 57}..."
@@ -130,7 +131,7 @@ def test_all_of_this_training_are_offered_newest_first_and_none_is_left_if_none_
     folder = tmp_path / "new"
     CheckpointDir(folder, SAME).write(3, {})
     CheckpointDir(folder, SAME).write(6, {})
-    write_content(folder / "step_0000009.pth", {"format": 1, "step": 9, "fingerprint": {**SAME, "seed": "1"}})
+    write_content(folder / "step_0000009.pth", {"format": 2, "step": 9, "fingerprint": {**SAME, "seed": "1"}})
     checkpoints = CheckpointDir(folder, SAME)
     offered = checkpoints.newest_first(must_resume=True)
     assert next(offered)[0] == folder / "step_0000006.pth"
@@ -217,12 +218,15 @@ def test_the_fingerprint_holds_what_changes_a_result_and_nothing_else(tmp_path: 
     assert first["SOLVER.IMS_PER_BATCH"] == "4"
     free = {field.name for field in dataclasses.fields(TrainSettings) if effects_of(field).resumable}
     assert {"patience", "num_workers", "accumulate"} <= free
-    assert (free - {"engine", "precision"}).isdisjoint(first)
+    assert (free - {"engine", "precision", "tile_size", "tile_overlap"}).isdisjoint(first)
     assert (first["engine"], first["precision"]) == ("torch", "fp32"), "what `auto` has become"
     assert {"seed", "ema", "augment", "class_weights", "best_metric"} <= set(first)
     assert fingerprint(job, cfg.merged({"TEST.EVAL_PERIOD": 77}, "test"), "torch", "fp32") == first
     assert fingerprint(job, cfg.merged({"SOLVER.GAMMA": 0.7}, "test"), "torch", "fp32") != first
     assert fingerprint(job, cfg, "torch", "torch.bfloat16") != first
+    tiled = fingerprint(dataclasses.replace(job, settings=TrainSettings(tile_size="auto")), cfg, "torch", "fp32",
+                        Tiling(64, 12))  # fmt: skip
+    assert tiled == {**first, "tile_size": "64", "tile_overlap": "12"}, "what `auto` has chosen"
     job.train_json.write_text(job.train_json.read_text() + " ")
     assert fingerprint(job, cfg, "torch", "fp32") != first
 
@@ -243,6 +247,6 @@ def test_memory_that_runs_out_while_a_state_is_restored_is_no_damage(tmp_path: P
 def test_a_file_without_step_or_fingerprint_is_no_checkpoint(
     tmp_path: Path, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
 ):
-    write_content(tmp_path / "step_0000006.pth", {"format": 1, "step": 6, "fingerprint": SAME, **changes})
+    write_content(tmp_path / "step_0000006.pth", {"format": 2, "step": 6, "fingerprint": SAME, **changes})
     assert load(CheckpointDir(tmp_path, SAME)) is None
     assert "is not a checkpoint of this version" in caplog.text

@@ -30,12 +30,13 @@ def run_command(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_two_examples_that_are_understood(command: str, capsys: pytest.CaptureFixture[str]):
+def test_help_has_examples_that_are_understood(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     shown = capsys.readouterr().out
     examples = [line.strip() for line in shown.split("examples:")[1].splitlines() if line.strip()]
-    assert (ended.value.code, len(examples)) == (0, 2)
+    assert ended.value.code == 0
+    assert len(examples) >= 2
     for example in examples:
         program, *arguments = shlex.split(example)
         assert (program, arguments[0]) == (PROGRAM, command)

@@ -10,11 +10,26 @@ import pytest
 
 from tests.conftest import MakeTree
 from tests.evaluated_sets import random_evaluation
+from ymir_detectron2.contract.mining_result import write_mining_result
 from ymir_detectron2.contract.task import load_task
 from ymir_detectron2.contract.training_result import Stage
 from ymir_detectron2.evaluation.evaluation_file import ClassEvaluation, Point
 from ymir_detectron2.evaluation.evaluation_summary import summarise
-from ymir_detectron2.tasks.closing import class_table, describe_threshold, log_inference, log_mining, log_training
+from ymir_detectron2.results.mining_explanations import (
+    FILE_NAME,
+    BoxReason,
+    ImageReason,
+    MiningExplanations,
+    write_explanations,
+)
+from ymir_detectron2.tasks.closing import (
+    class_table,
+    describe_threshold,
+    log_first_rows,
+    log_inference,
+    log_mining,
+    log_training,
+)
 
 
 def of_class(name: str, ap50: float | None = 0.5, best: Point | None = None) -> ClassEvaluation:
@@ -95,3 +110,26 @@ def test_a_mining_ends_with_its_scores(tmp_path: Path, caplog: pytest.LogCapture
     assert told == "3 images are ranked, the most informative first: scores from 0.75 to -1.5"
     assert result == f"result: {tmp_path / 'result.tsv'}"
     assert nothing.endswith("; 2 that cannot be read come last")
+
+
+def test_the_first_rows_are_aligned_and_say_why(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """Chinese characters take two columns."""
+    result = tmp_path / "result.tsv"
+    write_mining_result(result, [("/in/a.jpg", 0.8131), ("/in/主板.jpg", 0.5)])
+    box = BoxReason(xyxy=(0, 0, 9, 9), class_name="spur", score=0.41, value=0.98)
+    reason = ImageReason(asset="/in/a.jpg", score=0.8131, facts=[("entropy", 0.98)], boxes=[box])
+    write_explanations(tmp_path / FILE_NAME, MiningExplanations(algorithm="entropy", images=[reason]))
+    with caplog.at_level(logging.INFO):
+        log_first_rows(result)
+    assert messages(caplog) == [
+        "worth labelling first:",
+        "1  a.jpg     0.8131  1 x spur 0.41",
+        "2  主板.jpg  0.5",
+    ]
+
+
+def test_a_ranking_without_an_image_has_no_first_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_mining_result(tmp_path / "result.tsv", [])
+    with caplog.at_level(logging.INFO):
+        log_first_rows(tmp_path / "result.tsv")
+    assert caplog.messages == []

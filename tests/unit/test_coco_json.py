@@ -86,3 +86,13 @@ def test_records_that_cannot_be_read_leave_no_file(tmp_path: Path):
     with pytest.raises(ZeroDivisionError):
         write_coco_json(tmp_path / "coco.json", (record(f"{1 // number}") for number in (1, 0)), CLASS_NAMES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_columns_leave_the_rest_and_the_set_itself_as_they_were(tmp_path: Path):
+    write_coco_json(tmp_path / "coco.json", RECORDS, CLASS_NAMES)
+    data = load_coco_json(tmp_path / "coco.json")
+    other = data.with_columns(draws=np.array([1.0, 0.5, 1.0]))
+    assert data.draws is None
+    assert other.draws is not None
+    assert (other.image_paths, len(other)) == (data.image_paths, 3)
+    np.testing.assert_array_equal(other.boxes_xyxy, data.boxes_xyxy)

@@ -112,6 +112,33 @@ def stopped_evaluations(folder: Path) -> list[str]:
     return messages
 
 
+def moved_ends(folder: Path) -> dict[str, list[float]]:
+    """A sum of the weights at each evaluation of a training with a limit, and of one with a plateau.
+
+    In process 1 the steps take four times as long, and the metric rises for ever.
+    """
+    cfg = config(
+        SOLVER__MAX_ITER=9000, SOLVER__STEPS=[6000, 8000], SOLVER__IMS_PER_BATCH=2, TEST__EVAL_PERIOD=3,
+        SOLVER__CHECKPOINT_PERIOD=0,
+    )  # fmt: skip
+    options: dict[str, dict[str, Any]] = {
+        "hours": {"max_hours": 0.01, "step_s": 2.0 + 6.0 * distributed.rank()}, "plateau": {"patience": 2},
+    }  # fmt: skip
+    found: dict[str, list[float]] = {}
+    for name, given in options.items():
+        sums = found[name] = []
+
+        def evaluate(model: torch.nn.Module, sums: list[float] = sums) -> Evaluation:
+            sums.append(float(sum(parameter.sum() for parameter in model.parameters())))
+            evaluation = nothing_detected(folder)
+            ap50 = 0.5 + 0.01 * distributed.rank() * len(sums)
+            return evaluation._replace(metrics=dataclasses.replace(evaluation.metrics, ap50=ap50))
+
+        (folder / name).mkdir()
+        run_training(folder / name, draw_set(folder, [(64, 64)] * 2), cfg, evaluate=evaluate, **given)
+    return found
+
+
 def warnings_of_a_recovery(problem: str) -> list[str]:
     """The log of this process if its own problem is this one."""
     messages: list[str] = []
@@ -126,7 +153,7 @@ def warnings_of_a_recovery(problem: str) -> list[str]:
 
 def everything(folder: Path) -> dict[str, Any]:
     """What one of the two processes returns: starting them is what takes time."""
-    for name in ("step", "micro_batches", "losses", "stopped", "evaluation"):
+    for name in ("step", "micro_batches", "losses", "stopped", "evaluation", "moved"):
         (folder / name).mkdir(parents=True)
     return {
         "gathered": distributed.all_gather_object(distributed.rank() * 10),
@@ -134,6 +161,8 @@ def everything(folder: Path) -> dict[str, Any]:
         "all_reduce_and": [
             distributed.all_reduce_and(holds, torch.device("cpu")) for holds in (True, distributed.rank() == 0)
         ],
+        "smallest": distributed.all_reduce_min(5 - distributed.rank(), torch.device("cpu")),
+        "moved": moved_ends(folder / "moved"),
         "step": after_a_step(folder / "step", 1),
         "micro_batches": after_a_step(folder / "micro_batches", 2),
         "losses": validation_losses(folder / "losses", 3),
@@ -187,6 +216,7 @@ def test_objects_and_flags_reach_all_processes(both: list[dict[str, Any]]):
         assert process["gathered"] == [0, 10]
         assert process["broadcast"] == {"rank": 0}
         assert process["all_reduce_and"] == [True, False]
+        assert process["smallest"] == 4
 
 
 @pytest.mark.parametrize(
@@ -229,6 +259,17 @@ def test_a_stop_that_reaches_one_process_ends_all_behind_the_same_step(both: lis
     """Else one of them stops in the middle of the next step, from whose state no exact resumption is possible."""
     assert [process["message"] for process in both] == ["stopped on request after step 3 of 6"] * 2
     assert both[0]["checkpoints"] == ["step_0000002.pth", "step_0000003.pth"]
+
+
+def test_all_processes_move_the_end_to_the_same_step(both: list[dict[str, Any]]):
+    """By the clock and the metric of the first one. They would wait for each other for ever, or train different models.
+
+    Plateau: evaluations after steps 3, 6 and 9; two decays of a period each.
+    """
+    first, second = (process["moved"] for process in both)
+    assert first == second
+    assert len(first["plateau"]) == 5
+    assert 6 <= len(first["hours"]) <= 9, "at most sixteen steps, a tenth of which are two: as many between evaluations"
 
 
 def test_no_process_ends_before_the_work_is_saved(both: list[dict[str, Any]]):

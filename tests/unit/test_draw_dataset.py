@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ymir_detectron2.sources.labelled_image import AnnotatedImage
-from ymir_detectron2.tools.draw_dataset import CLASS_NAMES, draw_images
+from ymir_detectron2.sources.labelled_image import AnnotatedImage, LabelledBox
+from ymir_detectron2.tools.draw_dataset import CLASS_NAMES, DRAWN_SHAPES, draw_images, paint_shapes
 
 ORIENTATION_TAG = 0x0112
 COUNT = 120
@@ -116,3 +116,27 @@ def test_middle_of_a_disc_is_red_in_files_stored_rotated(images: list[AnnotatedI
 def test_sides_can_be_chosen(tmp_path: Path) -> None:
     for image in draw_images(tmp_path, 3, seed=0, image_sides=(64,)):
         assert read_upright(image.path).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("class_name", DRAWN_SHAPES)
+def test_every_shape_is_painted_within_its_box_and_to_all_its_sides(class_name: str) -> None:
+    canvas = np.zeros((160, 160, 3))
+    (shape,) = paint_shapes(np.random.default_rng(3), canvas, [class_name])
+    rows, columns = np.nonzero(canvas.any(axis=2))
+    assert shape.box == (class_name, columns.min(), rows.min(), columns.max(), rows.max())
+
+
+def test_stars_and_crosses_fill_less_of_their_box_than_discs() -> None:
+    """A disc fills pi / 4 of its box; a star with deep notches, and a cross of two bars, about half of that."""
+    filled = {}
+    for class_name in ("disc", "cross", "star"):
+        rngs = map(np.random.default_rng, range(30))
+        shapes = [paint_shapes(rng, np.zeros((160, 160, 3)), [class_name])[0] for rng in rngs]
+        filled[class_name] = np.mean([one.mask.sum() / _area(one.box) for one in shapes])
+    assert filled["disc"] > 0.75
+    assert 0.25 < filled["star"] < 0.5
+    assert 0.3 < filled["cross"] < 0.6
+
+
+def _area(box: LabelledBox) -> int:
+    return (box[3] - box[1] + 1) * (box[4] - box[2] + 1)

@@ -10,14 +10,17 @@ from typing import Any, Sequence
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from tests.rectangle_detector import BLUE, draw, find_rectangles
 from tests.tiny_training import CLASSES, draw_set, job_of, nothing_detected
 from ymir_detectron2.dataset.coco_json import CocoDataset, write_coco_json
 from ymir_detectron2.dataset.records import Record
 from ymir_detectron2.detections import Detections
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.evaluation.metrics import Evaluation
+from ymir_detectron2.tile_windows import Tiling
 from ymir_detectron2.training.ema import ModelEma
 from ymir_detectron2.training.evaluate import StageEvaluator, evaluate_detector
 from ymir_detectron2.training.job import TrainJob
@@ -28,6 +31,7 @@ class PerfectDetector:
     """Knows the boxes of a set, by the height and width of its images, which are all different."""
 
     class_names = CLASSES
+    tiling = Tiling()
     preferred_chunk = 2
 
     def __init__(self, data: CocoDataset) -> None:
@@ -63,6 +67,33 @@ def test_boxes_of_every_image_are_matched_with_those_of_the_same_image(tmp_path:
     assert evaluation.metrics.ap50 == pytest.approx(1.0)
     assert evaluation.metrics.at_threshold is not None
     assert tuple(evaluation.metrics.at_threshold.counts) == (4, 0, 0)
+
+
+class NearSighted(PerfectDetector):
+    """Finds what is in a tile of 32 x 32, and in larger images nothing."""
+
+    def detect(self, pixels: Sequence[np.ndarray]) -> list[Detections]:
+        return find_rectangles(pixels, with_probs=False) if max(pixels[0].shape[:2]) <= 32 else [Detections.empty()]
+
+    preferred_chunk = 1
+
+
+@pytest.mark.parametrize(("tiling", "ap50"), [(Tiling(32, 16), 1.0), (Tiling(), 0.0)], ids=["tiles", "no tiles"])
+def test_a_model_trained_on_tiles_is_evaluated_on_tiles_in_pixels_of_the_images(
+    tmp_path: Path, tiling: Tiling, ap50: float
+):
+    """Two squares of 12 px: one inside of a tile, the other at the far corner, in the tile that is moved inside."""
+    boxes = np.array([(20, 20, 32, 32), (68, 48, 80, 60)], dtype=np.float32)
+    Image.fromarray(draw(*((*map(int, box), BLUE, 250) for box in boxes), height=60, width=80)[:, :, ::-1]).save(
+        tmp_path / "a.png"
+    )
+    path, hw = str(tmp_path / "a.png"), np.array([[60, 80]], dtype=np.int32)
+    data = CocoDataset(CLASSES, (path,), hw, np.array([0, 2]), boxes, np.array([0, 0], dtype=np.int64))
+    detector = NearSighted(data)
+    detector.tiling = tiling
+    evaluation = evaluate_detector(detector, data, job_over(tmp_path, data))
+    assert evaluation.metrics.ap50 == pytest.approx(ap50)
+    assert evaluation.metrics.ap == pytest.approx(ap50)
 
 
 def test_an_unreadable_image_is_reported_and_does_not_count(tmp_path: Path):

@@ -16,9 +16,14 @@ from ymir_detectron2.box_geometry import pairwise_iou
 from ymir_detectron2.contract.mining_result import read_mining_result, write_mining_result
 from ymir_detectron2.inference.predict import PredictionHooks
 from ymir_detectron2.mining.algorithms import UNREADABLE_SCORE
+from ymir_detectron2.mining.explanation import ClassPart, ScoreParts
 from ymir_detectron2.results.mining_explanations import FILE_NAME, MOST_SHOWN, BoxReason, ImageReason, read_explanations
+from ymir_detectron2.results.mining_parts import FILE_NAME as PARTS_FILE_NAME
+from ymir_detectron2.results.mining_parts import read_parts
 from ymir_detectron2.tasks.explain import LEAST_IMAGES, add_explanations, build_task_algorithm, explain
+from ymir_detectron2.tasks.mine import mine
 from ymir_detectron2.tasks.prediction_task import PredictionTask
+from ymir_detectron2.tasks.score_parts import PoolParts
 
 ALGORITHMS = ("cald", "cald_legacy", "entropy", "margin", "aldd")
 
@@ -169,3 +174,59 @@ def test_images_that_vanished_since_are_left_out(ymir_tree: MakeTree):
     task = mined(tree)
     (tree.in_dir / "assets" / "drawn" / "002.png").unlink()
     assert "/in/assets/drawn/002.png" not in reasons(task)
+
+
+def test_parts_of_a_ranking_are_told_of_all_that_are_shown_and_boxes_of_those_that_are_predicted_again(
+    ymir_tree: MakeTree,
+):
+    """Their scores are those of the ranking, whatever an image would have by itself."""
+    tree = ymir_tree("mining", config={"mining_algorithm": "entropy"})
+    draw_candidates(tree, 60)
+    task = RectangleTask(task_run(tree))
+    names = task.rectangle_detector.class_names
+    pool = PoolParts(names)
+    order = [number for number in range(60) if number % 5 != 4]
+    for place, number in enumerate(order):
+        part = ClassPart(0, evidence=0.5, weight=1.0, before=float(place), gain=0.5)
+        nearest = order[place - 1] if place else None
+        pool.add(number, 9.0 - place / 100, ScoreParts(0.5, 0.8, nearest, False, [part], before_total=99.0))
+    assets = {number: f"/in/assets/drawn/{number:03}.png" for number in order}
+    listed = [(asset, 9.0 - place / 100) for place, asset in enumerate(assets.values())]
+    write_mining_result(task.run.task.mining_result, listed)
+    add_explanations(task, pool)
+    explanations = read_explanations(tree.out_dir / FILE_NAME)
+    assert explanations is not None
+    assert [(reason.asset, reason.score) for reason in explanations.images] == listed[:MOST_SHOWN]
+    assert [bool(reason.boxes) for reason in explanations.images] == [True] * LEAST_IMAGES + [False] * (48 - 8)
+    second = explanations.images[1].parts
+    assert second is not None
+    assert (second.resembles, second.classes[0].class_name, second.classes[0].before) == ("000.png", names[0], 1.0)
+    assert [row.image for row in read_parts(tree.out_dir / PARTS_FILE_NAME)] == list(assets.values())
+
+
+def test_an_image_in_which_nothing_is_found_shows_what_it_may_be(ymir_tree: MakeTree):
+    """The boxes of a result have 0.9 here and more; those in doubt are told all the same, with their entropy."""
+    tree = ymir_tree("mining", config={"mining_algorithm": "submodular"})
+    draw_candidates(tree, 3)
+    task = RectangleTask(task_run(tree))
+    task.rectangle_detector.score_threshold = 0.9
+    for reason in explain(task, task_assets(task), 3):
+        (box,) = reason.boxes
+        assert box.score < 0.9
+        expected = -box.score * math.log2(box.score) - (1 - box.score) * math.log2(1 - box.score)
+        assert box.value == pytest.approx(expected, abs=1e-5)
+
+
+def task_assets(task: PredictionTask) -> list[str]:
+    return [entry.asset for entry in task.index.entries(0, len(task.index))]
+
+
+def test_what_an_earlier_task_has_left_is_removed(ymir_tree: MakeTree):
+    """Else its reasons, and its table, would be shown for the ranking of another algorithm."""
+    tree = ymir_tree("mining", config={"mining_algorithm": "random"})
+    draw_candidates(tree, 6)
+    for name in (FILE_NAME, PARTS_FILE_NAME):
+        (tree.out_dir / name).write_text("of another algorithm")
+    mine(task_run(tree))
+    assert not (tree.out_dir / FILE_NAME).exists()
+    assert not (tree.out_dir / PARTS_FILE_NAME).exists()

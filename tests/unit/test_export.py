@@ -35,12 +35,12 @@ def job_with_images(folder: Path, form: dict) -> TrainJob:
     return dataclasses.replace(job, class_names=CLASSES)
 
 
-def trained(folder: Path, config_text: str | None = None) -> TrainingResult:
+def trained(folder: Path, config_text: str | None = None, **stored: int) -> TrainingResult:
     """Two stages, of which the second is the best; weights and configuration as a training leaves them."""
     cfg = config()
     (folder / "config.yaml").write_text(cfg.to_yaml() if config_text is None else config_text)
     result = TrainingResult(folder, folder / "result.yaml", writes_stages=True)
-    metadata = {"class_names": list(CLASSES), "thresholds": {"all": 0.4, "by_class": {"b": 0.3}}}
+    metadata = {"class_names": list(CLASSES), "thresholds": {"all": 0.4, "by_class": {"b": 0.3}}, **stored}
     for step in (1, 2):
         write_checkpoint(folder / f"iter_{step}.pth", build(cfg, step).state_dict(), metadata)
         result.add(Stage(f"iter_{step}", (f"iter_{step}.pth", "config.yaml"), step / 10))
@@ -61,6 +61,17 @@ def test_the_best_stage_gets_a_model_of_the_size_of_inference(tmp_path: Path, ca
     metadata = {item.key: item.value for item in onnx.load(str(tmp_path / "iter_2.onnx")).metadata_props}
     assert (metadata["class_names"], metadata["stage"]) == ('["a", "b"]', "iter_2")
     assert json.loads(metadata["thresholds"]) == {"all": 0.4, "by_class": {"b": 0.3}}
+
+
+def test_of_a_model_trained_on_tiles_somebody_else_has_to_cut_them(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    import onnx
+
+    result = trained(tmp_path, tile_size=320, tile_overlap=64)
+    export_best_stage(job_with_images(tmp_path, {"export": "onnx"}), result)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "trained on tiles of 320 px, and an ONNX model cannot cut images into tiles" in warning
+    metadata = {item.key: item.value for item in onnx.load(str(tmp_path / "iter_2.onnx")).metadata_props}
+    assert (metadata["tile_size"], metadata["tile_overlap"]) == ("320", "64")
 
 
 def test_what_an_earlier_start_has_packed_is_left_alone(tmp_path: Path):

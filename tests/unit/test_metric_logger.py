@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ymir_detectron2.evaluation.matching import Counts, OperatingPoint
 from ymir_detectron2.evaluation.metrics import Metrics
 from ymir_detectron2.training.metric_logger import MetricLogger, StepStats
+from ymir_detectron2.training.training_plan import TrainingPlan
 
 METRICS = Metrics(
     0.3, 0.5, 0.2, 0.4, {"cat": 0.3}, {"cat": 0.5}, ap_small=None, ap_large=0.6, ar1=0.1, ar10=0.35,
@@ -28,7 +29,7 @@ def step_stats(step: int) -> StepStats:
 
 
 def test_a_step_goes_to_the_curves(tmp_path: Path):
-    metrics = MetricLogger(10, tmp_path)
+    metrics = MetricLogger(TrainingPlan(10, 0), tmp_path)
     metrics.open(0)
     for step in (1, 2, 3):
         metrics.add_step(step_stats(step))
@@ -42,7 +43,7 @@ def test_a_step_goes_to_the_curves(tmp_path: Path):
 
 
 def test_a_long_run_has_a_thousand_points(tmp_path: Path):
-    metrics = MetricLogger(5000, tmp_path)
+    metrics = MetricLogger(TrainingPlan(5000, 0), tmp_path)
     metrics.open(0)
     for step in range(1, 5001):
         metrics.add_step(step_stats(step))
@@ -51,7 +52,7 @@ def test_a_long_run_has_a_thousand_points(tmp_path: Path):
 
 
 def test_evaluations_and_stages_are_a_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    metrics = MetricLogger(10, tmp_path)
+    metrics = MetricLogger(TrainingPlan(10, 0), tmp_path)
     with caplog.at_level(logging.INFO):
         metrics.log_evaluation(7, METRICS)
         metrics.log_evaluation(7, METRICS, "EMA weights")
@@ -67,7 +68,7 @@ def test_other_processes_write_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("RANK", "1")
-    metrics = MetricLogger(10, tmp_path)
+    metrics = MetricLogger(TrainingPlan(10, 0), tmp_path)
     metrics.open(0)
     with caplog.at_level(logging.INFO):
         metrics.add_step(step_stats(4))
@@ -77,12 +78,12 @@ def test_other_processes_write_nothing(
 
 
 def test_a_resumed_run_hides_the_points_behind_its_checkpoint(tmp_path: Path):
-    first = MetricLogger(10, tmp_path)
+    first = MetricLogger(TrainingPlan(10, 0), tmp_path)
     first.open(0)
     for step in (1, 2, 3):
         first.add_step(step_stats(step))
     first.close()
-    second = MetricLogger(10, tmp_path)
+    second = MetricLogger(TrainingPlan(10, 0), tmp_path)
     second.load_state_dict(first.state_dict())
     second.open(2)
     second.add_step(step_stats(3))

@@ -26,8 +26,10 @@ def test_an_entry_names_an_algorithm(name: str):
 
 def test_names_order_and_needs():
     assert [(name, entry.needs_images) for name, entry in MINING_ALGORITHMS.items()] == [
-        ("cald", True), ("cald_legacy", True), ("entropy", True), ("aldd", True), ("margin", True), ("random", False),
+        ("cald", True), ("cald_legacy", True), ("entropy", True), ("aldd", True), ("margin", True),
+        ("submodular", True), ("random", False),
     ]  # fmt: skip
+    assert [name for name, entry in MINING_ALGORITHMS.items() if entry.orders_together] == ["submodular"]
 
 
 def test_the_table_is_read_without_torch_and_numpy():

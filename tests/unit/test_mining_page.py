@@ -18,7 +18,7 @@ from ymir_detectron2.results.mining_explanations import (
     MiningExplanations,
     write_explanations,
 )
-from ymir_detectron2.results.mining_page import LAST, MEANINGS, mining_section, reason_lines
+from ymir_detectron2.results.mining_page import LAST, MEANINGS, mining_section
 from ymir_detectron2.results.page import Section, render_page
 from ymir_detectron2.results.task_output import TaskOutput, find_task_outputs
 
@@ -120,17 +120,6 @@ def test_of_many_images_the_first_and_the_last_are_shown(tmp_path: Path):
 def test_no_image_that_could_be_read(tmp_path: Path, count: int):
     write_mining_result(tmp_path / "result.tsv", [("/in/a.jpg", -2.0)] * count)
     section = section_of(TaskOutput(tmp_path))
-    assert section.data == {"histogram": {"counts": [], "from": 0.0, "to": 1.0}, "first": [], "last": []}
+    no_scores = {"counts": [], "from": 0.0, "to": 1.0}
+    assert section.data == {"histogram": no_scores, "first": [], "last": [], "shares": None}
     assert "highest score" not in text_of(section)
-
-
-def test_what_is_said_of_an_image():
-    assert reason_lines(-0.5, None) == []
-    assert reason_lines(0.0, why(0.0)) == ["no box was predicted"]
-    moved = why(-0.1, [("flip", 0.1)], [PLAIN])
-    expected = "scored -0.100000 by itself, and moved behind a better image that it resembles"
-    assert reason_lines(-0.5, moved)[0] == expected
-    class_probs = [("cat", 0.5), ("dog", 0.4)]
-    probs = BoxReason(xyxy=(0, 0, 1, 1), class_name="cat", score=0.5, value=1.5, class_probs=class_probs)
-    entropy = why(9.0, [("entropy of all boxes, bits", 9.0)], [probs] * 9)
-    assert reason_lines(9.0, entropy) == ["entropy of all boxes, bits 9.000", *["cat 0.50, dog 0.40: 1.500"] * 3]

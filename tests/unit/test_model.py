@@ -10,7 +10,9 @@ import torch
 
 from tests.running import PROJECT_DIR
 from ymir_detectron2.config.retinanet_config import RetinaNetConfig, load_config
+from ymir_detectron2.dataset import coco_json
 from ymir_detectron2.errors import ConfigError
+from ymir_detectron2.retinanet.boxes import IGNORED, pairwise_iou
 from ymir_detectron2.retinanet.model import build_retinanet
 
 TINY = {
@@ -61,6 +63,29 @@ def test_an_image_without_objects_trains_as_background():
     assert losses["loss_box_reg"].item() == 0
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_anchors_of_an_ignored_box_are_left_out_of_the_losses():
+    """An anchor matched with it, with an IoU of 0.4 or more, has no gradient; all others have that of background."""
+    assert coco_json.IGNORED == IGNORED
+    model = build()
+    batch, _ = model.preprocess([grey(64, 64)])
+    dense = model.predict(model.features(batch))
+    box = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
+    gradients = {}
+    for name, boxes, classes in (("none", torch.zeros(0, 4), []), ("ignored", box, [IGNORED]), ("object", box, [1])):
+        logits = [level.detach().requires_grad_() for level in dense.logits]
+        sums, positives = model.loss_sums(dense._replace(logits=logits), [boxes], [torch.tensor(classes).long()])
+        sums["loss_cls"].backward()
+        gradients[name] = torch.cat([level.grad[0] for level in logits])  # (R, K)
+        assert bool(positives > 0) == (name == "object")
+        assert float(sums["loss_box_reg"].detach()) == 0 or name == "object"
+    iou = pairwise_iou(box, torch.cat(dense.anchors))[0]
+    is_matched = iou >= min(0.4, float(iou.max()))
+    assert is_matched.any()
+    assert not gradients["ignored"][is_matched].any()
+    torch.testing.assert_close(gradients["ignored"][~is_matched], gradients["none"][~is_matched])
+    assert gradients["object"][iou >= 0.5].all()
 
 
 def test_the_normaliser_is_a_running_mean_of_positive_anchors():

@@ -76,6 +76,19 @@ def test_a_weight_file_brings_the_config_of_its_stage(tmp_path: Path):
     assert read(tmp_path / "s1.pth")["files"] == {"s1.pth": "weights", "config.yaml": "network of s1"}
 
 
+def test_a_weight_file_brings_the_statistics_of_its_stage(tmp_path: Path):
+    """Those next to the weights are of the best stage, where stages have folders."""
+    statistics = "training-statistics.json"
+    models = write_training(tmp_path, STAGED, ["s1.pth", "s2.pth", "s1/config.yaml", f"s2/{statistics}", statistics])
+    assert read(models / "s2.pth")["files"][statistics] == f"content of s2/{statistics}"
+    assert statistics not in read(models / "s1.pth")["files"]
+    (tmp_path / "single").mkdir()
+    for name in ("w.pkl", statistics):
+        (tmp_path / "single" / name).write_text(name)
+    for source in (tmp_path / "single", tmp_path / "single" / "w.pkl"):
+        assert read(source)["files"].keys() == {"w.pkl", statistics}
+
+
 def test_an_unpacked_package(tmp_path: Path):
     for name, text in {**PACKAGE, "ymir-info.yaml": yaml.safe_dump(INFO)}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -117,7 +117,8 @@ def test_the_best_stage_of_a_run_becomes_a_model_of_another_site(trained: Traine
     best = read_training_result(trained.models_dir).best
     package = write_model_package([pack_best_stage(trained.models_dir)], tmp_path / "own.tar")
     paths, info = import_model(package, tmp_path / "models", release)
-    assert paths == [f"/in/models/{best.name}/{best.name}.pth", f"/in/models/{best.name}/config.yaml"]
+    names = [f"{best.name}.pth", "config.yaml", "training-statistics.json"]
+    assert paths == [f"/in/models/{best.name}/{name}" for name in names]
     for name, file in best.files.items():
         assert (tmp_path / "models" / best.name / name).read_bytes() == file.read_bytes()
     assert info["executor_config"]["class_names"] == list(CLASS_NAMES)

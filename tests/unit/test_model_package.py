@@ -89,3 +89,27 @@ def test_a_package_without_readable_class_names_is_damaged(tmp_path: Path):
 def test_files_without_weights_are_named(tmp_path: Path):
     with pytest.raises(ModelError, match=r"key: no \.pth or \.pkl file among .*config\.yaml, .*gone\.pth; choose"):
         find(tmp_path, ["config.yaml"], ["/in/models/config.yaml", "/in/models/gone.pth"])
+
+
+@pytest.mark.parametrize(
+    ("files", "listed", "expected"),
+    [
+        (["a.pth"], ["a.pth"], None),
+        (["a.pth", "training-statistics.json"], ["a.pth"], "training-statistics.json"),
+        (["s/a.pth", "s/training-statistics.json"], ["s/a.pth", "s/training-statistics.json"],
+         "s/training-statistics.json"),
+        (["s/a.pth", "training-statistics.json"], ["s/a.pth", "training-statistics.json"], "training-statistics.json"),
+        (["s/a.pth", "training-statistics.json"], ["s/a.pth"], None),
+        (["a.pth"], ["a.pth", "training-statistics.json"], None),
+    ],
+    ids=["none", "next to the weights", "of the stage", "listed elsewhere", "of something else", "listed and missing"],
+)  # fmt: skip
+def test_statistics_of_the_training(tmp_path: Path, files: list[str], listed: list[str], expected: str | None):
+    models = tmp_path / "in" / "models"
+    for name in files:
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        (models / name).write_text("x")
+    task = TaskStub({"key": [f"/in/models/{name}" for name in listed]}, PathMap(tmp_path / "in", tmp_path), models)
+    package = find_model_package(task, "key")  # type: ignore[arg-type]
+    assert package is not None
+    assert package.statistics == (None if expected is None else models / expected)

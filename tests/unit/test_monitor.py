@@ -124,3 +124,12 @@ def test_a_pipe_in_its_place_keeps_nobody_waiting(tmp_path: Path):
     assert read_monitor(tmp_path / "monitor.txt") is None
     Monitor(tmp_path / "monitor.txt", "t1").fail(300002, "empty")
     assert state(tmp_path / "monitor.txt") == (0.0, 300002, "empty")
+
+
+def test_what_was_reached_is_the_share_of_this_step(tmp_path: Path):
+    monitor = Monitor(tmp_path / "monitor.txt", "t", 0.0, 0.5)
+    assert monitor.reached == 0.0
+    monitor.report(0.8)  # 0.4 of the task
+    monitor.report(0.3)  # going back is ignored
+    assert monitor.reached == pytest.approx(0.8)
+    assert Monitor(tmp_path / "monitor.txt", "t", 0.4, 0.4).reached == 1.0, "a step without a share has nothing to do"

@@ -15,8 +15,9 @@ from ymir_detectron2.contract.infer_result import InferResultWriter
 from ymir_detectron2.detections import Detections
 from ymir_detectron2.errors import StoppedError
 from ymir_detectron2.inference import prefetch
-from ymir_detectron2.inference.predict import BLOCK, PredictionHooks, pixel_boxes, predict_images
-from ymir_detectron2.inference.tiling import Tiling
+from ymir_detectron2.inference.predict import BLOCK, ImagePrediction, PredictionHooks, pixel_boxes, predict_images
+from ymir_detectron2.inference.tiling import merge_tiles
+from ymir_detectron2.tile_windows import Tiling, Window
 
 
 def save(folder: Path, name: str, image_bgr: np.ndarray) -> Path:
@@ -117,6 +118,19 @@ def test_tiles_find_what_is_too_small_in_the_whole_image(
     assert sum(detector.chunks) == 1 + 3 * 3
 
 
+def test_without_a_word_images_are_cut_as_in_the_training_of_the_model(tmp_path: Path):
+    class TrainedOnTiles(RectangleDetector):
+        tiling = Tiling(64, 16)
+
+    path = save(tmp_path, "a.png", draw((40, 40, 120, 90, BLUE, 200), height=128, width=160))
+    passes = []
+    for given in ({}, {"tiling": Tiling(64, 16)}, {"tiling": Tiling()}):
+        detector = TrainedOnTiles()
+        list(predict_images(detector, [path], **given))
+        passes.append(sum(detector.chunks))
+    assert passes == [1 + 3 * 3, 1 + 3 * 3, 1]
+
+
 def test_a_large_image_that_breaks_off_is_counted_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -162,6 +176,42 @@ def test_result_boxes_are_whole_pixels_inside_and_at_least_one_wide(box: tuple, 
     assert (result.x, result.y, result.w, result.h) == expected
     assert (result.class_name, result.score) == ("dog", 0.5)
     assert all(type(value) is int for value in result[:4])
+
+
+def test_above_a_threshold_are_the_boxes_that_a_detector_with_it_would_have_found(tmp_path: Path):
+    """The box of the whole image is weak and whole, and covers a strong one that a tile cuts: with the lower threshold
+    it takes the other's place, so that the boxes must be merged again."""
+    window = [Window(0, 0, 100, 50), Window(0, 0, 50, 50), Window(50, 0, 50, 50)]
+    whole = Detections(np.array([[10.0, 10, 90, 40]], np.float32), np.array([0.1], np.float32), np.array([0]))
+    half = Detections(np.array([[10.0, 10, 50, 40]], np.float32), np.array([0.9], np.float32), np.array([0]))
+    other = Detections(np.array([[60.0, 10, 70, 20]], np.float32), np.array([0.5], np.float32), np.array([1]))
+    tiles = tuple(zip(window, (whole, half, other)))
+    merged = merge_tiles([whole, half, other], window, (50, 100))
+    image = ImagePrediction(Path("a"), (50, 100), merged, ["kept"], None, (), tiles)
+    assert image.detections is not None
+    assert image.detections.scores.tolist() == [0.5, np.float32(0.1)]
+    above = image.above(0.2)
+    assert above.detections is not None
+    assert above.detections.scores.tolist() == [np.float32(0.9), 0.5]
+    assert above.tile_scores == ["kept"]
+    assert image.above(0.9).result_boxes("ab") == [], "a score equal to the threshold is not above it"
+
+
+def test_an_unreadable_image_has_nothing_above_a_threshold(tmp_path: Path):
+    (tmp_path / "a.png").write_text("not an image")
+    (image,) = predict_images(RectangleDetector(), [tmp_path / "a.png"])
+    assert image.above(0.5) == image
+
+
+def test_predictions_can_be_taken_above_a_threshold(images: list[Path]):
+    """Of whole images and of tiles, from real files."""
+    for image in predict_images(RectangleDetector(), images, tiling=Tiling.of_size(40)):
+        if image.detections is not None:
+            above = image.above(0.6).detections
+            assert above is not None
+            assert (above.scores > 0.6).all()
+            assert image.above(0.0).detections is not None
+            assert len(image.above(0.0).detections) == len(image.detections)  # type: ignore[arg-type]
 
 
 def test_no_detections_are_no_result_boxes():

@@ -21,7 +21,7 @@ def test_mining_has_the_keys_of_inference_for_both_may_share_one_config():
     ("settings_class", "expected"),
     [
         (InferSettings, {"num_workers", "args_options"}),
-        (MiningSettings, {"num_workers", "args_options", "diversity_distance", "diversity_pool"}),
+        (MiningSettings, {"num_workers", "args_options", "diversity_distance", "diversity_pool", "empty_images"}),
     ],
 )
 def test_settings_that_affect_no_prediction(settings_class: type, expected: set[str]):

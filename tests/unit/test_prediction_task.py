@@ -7,10 +7,10 @@ import json
 import pytest
 
 from tests.conftest import MakeTree
-from tests.task_runs import give_model, task_run
+from tests.task_runs import RectangleTask, give_model, task_run
 from ymir_detectron2.errors import ConfigError, DatasetError, ModelError
-from ymir_detectron2.inference.tiling import Tiling
 from ymir_detectron2.tasks.prediction_task import REPEATED_NAME, PredictionTask
+from ymir_detectron2.tile_windows import Tiling
 
 
 def test_a_configuration_file_is_for_training(ymir_tree: MakeTree):
@@ -43,13 +43,17 @@ def test_model_files_are_those_of_the_form(ymir_tree: MakeTree):
 @pytest.mark.parametrize(
     ("config", "tiling"),
     [
-        pytest.param({}, Tiling(0, 0), id="no tiles"),
-        pytest.param({"tile_size": 64}, Tiling(64, 12), id="a fifth overlaps"),
+        pytest.param({}, Tiling(48, 9), id="as in the training"),
+        pytest.param({"tile_size": 0}, Tiling(48, 9), id="zero is as good as missing"),
+        pytest.param({"tile_size": "None"}, Tiling(), id="no tiles"),
+        pytest.param({"tile_size": "64"}, Tiling(64, 12), id="a fifth overlaps"),
         pytest.param({"tile_size": 64, "tile_overlap": 20}, Tiling(64, 20), id="as the form says"),
     ],
 )
 def test_tiling(ymir_tree: MakeTree, config: dict, tiling: Tiling):
-    assert PredictionTask(task_run(ymir_tree("infer", config=config))).tiling == tiling
+    task = RectangleTask(task_run(ymir_tree("infer", config=config)))
+    task.rectangle_detector.tiling = Tiling(48, 9)
+    assert task.tiling == tiling
 
 
 def test_of_several_candidates_with_one_file_name_the_first_is_listed_and_the_others_are_counted(ymir_tree: MakeTree):

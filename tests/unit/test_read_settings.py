@@ -29,8 +29,8 @@ def test_nothing_and_every_falsy_value_mean_the_same(settings_class: type, falsy
     fields = [field.name for field in dataclasses.fields(settings_class)]
     nothing = read_settings(settings_class, {})
     numbers = [name for name in fields if falsy != 0 or not isinstance(getattr(settings_class(), name), str)]
-    if falsy == " None" and "pretrained" in numbers:  # there, `none` is a choice
-        numbers.remove("pretrained")
+    if falsy == " None":  # for these, `none` is a choice
+        numbers = [name for name in numbers if name not in ("pretrained", "tile_size")]
     assert read_settings(settings_class, dict.fromkeys(numbers, falsy)) == nothing
     from_config = {"batch_size": 0, "max_iter": 0, "learning_rate": 0.0} if settings_class is TrainSettings else {}
     assert nothing == dataclasses.replace(settings_class(), **from_config)
@@ -59,6 +59,9 @@ def test_what_the_form_shows_is_what_the_user_fixed_and_a_cleared_field_is_not()
         pytest.param("pretrained", "None", "none", id="none where it is a choice"),
         pytest.param("augment", " Mosaic , RANDOM_CROP,", "mosaic,random_crop", id="several choices"),
         pytest.param("config_file", "A.yaml", "A.yaml", id="a path keeps its capitals"),
+        pytest.param("tile_size", " 64 ", 64, id="a number that may be a word"),
+        pytest.param("tile_size", "AUTO", "auto", id="a word in place of a number"),
+        pytest.param("tile_size", " none", "none", id="none where it is a word"),
     ],
 )
 def test_values_are_converted_to_their_type(key: str, value: Any, expected: Any):
@@ -73,10 +76,11 @@ def test_values_are_converted_to_their_type(key: str, value: Any, expected: Any)
         ("batch_size", "abc"), ("batch_size", True), ("batch_size", "True"), ("batch_size", 1.5), ("batch_size", [1]),
         ("batch_size", -1), ("max_iter", float("inf")), ("max_iter", 10**400), ("learning_rate", "nan"),
         ("learning_rate", -1), ("engine", True), ("engine", "Torch2"), ("precision", "half"), ("seed", -1),
-        ("seed", 2**32), ("eval_period", -1), ("num_workers", {}), ("best_metric", "ap"), ("patience", -1), ("ema", 1),
+        ("seed", 2**32), ("eval_period", -1), ("num_workers", {}), ("best_metric", "ap"), ("patience", -1),
+        ("ema", 1), ("max_hours", -1),
         ("ema", -0.1), ("accumulate", -1), ("max_epochs", -1), ("pretrained", "voc"), ("augment", "mosaic,blur"),
         ("repeat_factor", -1), ("anchors", "fit"), ("export", "tflite"), ("export_opset", 10), ("export_opset", 21),
-        ("export_size", "800"),
+        ("export_size", "800"), ("tile_size", "all"), ("tile_size", 31), ("tile_overlap", -1), ("tile_overlap", 5),
     ],
 )  # fmt: skip
 def test_impossible_values_are_named_with_their_key(key: str, value: Any):
@@ -88,6 +92,10 @@ def test_impossible_values_are_named_with_their_key(key: str, value: Any):
     ("config", "finding"),
     [
         *(({"conf_threshold": value}, "conf_threshold: must be between 0 and 1") for value in (1, 1.5, -0.1, "2")),
+        ({"tile_size": "auto"}, "tile_size: expected a whole number or none, found 'auto'"),
+        ({"tile_size": 64.5}, "tile_size: expected a whole number or none, found 64.5"),
+        ({"tile_size": True}, "tile_size: expected a whole number or none, found True"),
+        ({"tile_size": "none", "tile_overlap": 1}, "tile_overlap: must be at most half of tile_size, found 1"),
         ({"tile_size": 31}, "tile_size: must be at least 32, or 0, found 31"),
         ({"tile_size": -64}, "tile_size: must be at least 32, or 0, found -64"),
         ({"tile_size": 64, "tile_overlap": 33}, "tile_overlap: must be at most half of tile_size, found 33"),
@@ -106,7 +114,10 @@ def test_impossible_values_of_inference_and_mining(config: dict[str, Any], findi
 
 
 def test_settings_that_one_engine_does_not_implement():
-    missing = {"torch": set(), "detectron2": {"accumulate", "class_weights", "augment"}}
+    missing = {
+        "torch": set(),
+        "detectron2": {"accumulate", "augment", "class_weights", "empty_share", "tile_overlap", "tile_size"},
+    }
     assert set(missing) == set(ENGINES)
     for engine, names in missing.items():
         found = values_where(TrainSettings(), lambda effects, engine=engine: engine not in effects.engines)
@@ -122,6 +133,9 @@ def test_settings_that_one_engine_does_not_implement():
         ({"accumulate": 2}, "accumulate: 2"),
         ({"class_weights": "auto"}, "class_weights: 'auto'"),
         ({"augment": "mosaic"}, "augment: 'mosaic'"),
+        ({"tile_size": "auto"}, "tile_size: 'auto'"),
+        ({"tile_size": 64}, "tile_size: 64"),
+        ({"tile_size": "none"}, None),
     ],
 )
 def test_an_engine_refuses_values_of_keys_that_it_does_not_implement(values: dict[str, Any], key: str | None):

@@ -62,6 +62,19 @@ def test_the_schedule_follows_the_epochs(tmp_path: Path):
     assert (cfg["SOLVER.MAX_ITER"], cfg["SOLVER.STEPS"], cfg["SOLVER.WARMUP_ITERS"]) == (900, (600, 800), 10)
 
 
+def test_an_epoch_is_what_a_pass_draws_of_images_and_tiles(tmp_path: Path):
+    seen = []
+
+    def draws(cfg: RetinaNetConfig) -> int:
+        seen.append((cfg["INPUT.MIN_SIZE_TEST"], cfg["INPUT.MAX_SIZE_TEST"]))
+        return 700
+
+    form = {"batch_size": 2, "max_epochs": 3, "image_size": 400}
+    job = job_of(tmp_path, form, overrides={"INPUT.MAX_SIZE_TEST": "1"})
+    assert resolve_config(job, load_config, draws)["SOLVER.MAX_ITER"] == 1050
+    assert seen == [(400, 1)], "the final sizes, once"
+
+
 def test_repeat_factor_is_detectron2s_sampler(tmp_path: Path):
     cfg = resolve_config(job_of(tmp_path, {"repeat_factor": 0.1}), load_config)
     assert cfg["DATALOADER.SAMPLER_TRAIN"] == "RepeatFactorTrainingSampler"
@@ -150,3 +163,22 @@ def test_what_the_task_decides_cannot_be_set(key: str):
     with pytest.raises(ConfigError, match=f"args_options: {key} cannot be set here"):
         require_free({key: "1"})
     require_free({"SOLVER.BASE_LR": "1"})
+
+
+@pytest.mark.parametrize(
+    ("form", "overrides", "num_images", "period"),
+    [
+        pytest.param({"patience": 5}, {}, 400, 2000, id="ten epochs of 400 images in batches of 2"),
+        pytest.param({"patience": 5}, {}, 50, 500, id="250 steps are too few to learn something"),
+        pytest.param({"patience": 5}, {}, 5000, 9000, id="a tenth is less"),
+        pytest.param({"patience": 5, "max_iter": 3000}, {}, 50, 300, id="of a shorter run too"),
+        pytest.param({"patience": 5, "eval_period": 4000}, {}, 400, 4000, id="a given period stays"),
+        pytest.param({"patience": 5}, {"TEST.EVAL_PERIOD": "4000"}, 400, 4000, id="one of args_options too"),
+        pytest.param({"patience": 0}, {}, 400, 9000, id="without early stopping a tenth"),
+    ],
+)
+def test_a_plateau_can_be_found_however_long_the_training_may_be(
+    tmp_path: Path, form: dict, overrides: dict, num_images: int, period: int
+):
+    job = job_of(tmp_path, {"batch_size": 2, "max_iter": 90000, **form}, overrides=overrides, num_images=num_images)
+    assert resolve_config(job, load_config)["TEST.EVAL_PERIOD"] == period

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from pathlib import Path
-from typing import Collection
+from typing import Callable, Collection
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.evaluated_sets import random_evaluation
 from tests.tiny_training import build, config, draw_set, nothing_detected, run_training, validation_loss
@@ -177,13 +179,83 @@ def test_an_end_while_an_evaluated_stage_is_plotted_leaves_that_stage(
     assert [stage.name for stage in run_training(tmp_path, data, CFG)] == ["iter_0000002", "iter_0000004"]
 
 
-def test_early_stopping_ends_the_training(tmp_path: Path, data: CocoDataset, caplog: pytest.LogCaptureFixture):
-    """AP 0 at every evaluation: the first one is the best, the next two are no better."""
-    cfg = CFG.merged({"SOLVER.MAX_ITER": 9, "TEST.EVAL_PERIOD": 1}, "test")
+FORTY = CFG.merged({"SOLVER.MAX_ITER": 40, "SOLVER.STEPS": [20, 30], "SOLVER.GAMMA": 0.1}, "test")
+
+
+def found_half(folder: Path) -> Callable[[torch.nn.Module], Evaluation]:
+    """Every evaluation finds half of the objects."""
+    evaluation = nothing_detected(folder)
+    half = evaluation._replace(metrics=dataclasses.replace(evaluation.metrics, ap50=0.5))
+    return lambda model: half
+
+
+def rates(folder: Path) -> list[float]:
+    """The learning rate of each step, of the newest event file that has it."""
+    found: dict[int, float] = {}
+    for file in sorted((folder / "tensorboard").iterdir()):
+        accumulator = EventAccumulator(str(file)).Reload()
+        if "train/learning_rate" in accumulator.Tags()["scalars"]:
+            found.update({event.step: event.value for event in accumulator.Scalars("train/learning_rate")})
+    return [found[step] for step in sorted(found)]
+
+
+def test_on_a_plateau_the_rate_decays_and_the_training_ends(
+    tmp_path: Path, data: CocoDataset, caplog: pytest.LogCaptureFixture
+):
+    """The first of the evaluations every two steps is the best; each decay takes a period."""
     with caplog.at_level(logging.INFO):
-        stages = run_training(tmp_path, data, cfg, patience=2)
-    assert [stage.name for stage in stages] == ["iter_0000001", "iter_0000002", "iter_0000003"]
-    assert "early stopping at step 3: no better evaluation in the last 2" in caplog.messages
+        stages = run_training(tmp_path, data, FORTY, patience=2, evaluate=found_half(tmp_path))
+    assert [stage.step for stage in stages] == [2, 4, 6, 8, 10]
+    assert rates(tmp_path) == pytest.approx([0.01] * 6 + [0.001] * 2 + [0.0001] * 2)
+    assert caplog.text.count("early stopping: ") == 1
+    assert "step 7/10 " in caplog.text
+
+
+@pytest.mark.parametrize("stop_after", [5, 6, 7, 8])
+def test_a_training_that_is_resumed_around_its_decays_equals_an_uninterrupted_one(
+    tmp_path: Path, data: CocoDataset, stop_after: int
+):
+    (tmp_path / "whole").mkdir()
+    whole = run_training(tmp_path / "whole", data, FORTY, patience=2, evaluate=found_half(tmp_path))
+    with pytest.raises(StoppedError):
+        run_training(tmp_path, data, FORTY, patience=2, evaluate=found_half(tmp_path), stop_after=stop_after)
+    stages = run_training(tmp_path, data, FORTY, patience=2, evaluate=found_half(tmp_path))
+    assert stages[-1].step == whole[-1].step == 10
+    assert stages[-1].training_losses == whole[-1].training_losses
+    assert stages[-1].metrics == whole[-1].metrics
+    assert rates(tmp_path) == rates(tmp_path / "whole")
+    expected = read_checkpoint(tmp_path / "whole" / "iter_0000010.pth").state_dict
+    weights = read_checkpoint(tmp_path / "iter_0000010.pth").state_dict
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+def test_hours_end_the_training_with_an_evaluated_stage_after_its_decays(
+    tmp_path: Path, data: CocoDataset, caplog: pytest.LogCaptureFixture
+):
+    """A hundredth of an hour is 36 s: less a margin of 0.72 s and 3 s for the page, sixteen steps of two seconds."""
+    cfg = FORTY.merged({"SOLVER.MAX_ITER": 9000, "SOLVER.STEPS": [6000, 8000], "TEST.EVAL_PERIOD": 900}, "test")
+    with caplog.at_level(logging.INFO):
+        stages = run_training(tmp_path, data, cfg, max_hours=0.01, step_s=2.0)
+    last = stages[-1]
+    assert 12 <= last.step <= 16
+    assert last.evaluation is not None
+    assert len(stages) > 3, "evaluations come closer, too"
+    found = rates(tmp_path)
+    assert len(found) == last.step - 1, "of 9,000 steps, as many as there were then, the second one is no point"
+    assert found[-1] == pytest.approx(0.0001)
+    assert found.count(found[0]) == pytest.approx(last.step * 2 / 3, abs=2)
+    ends = re.findall(r"max_hours 0.01, of which (\d+) s have passed: the training ends after step (\d+) ", caplog.text)
+    assert ends[0][0] == "4", "after the second step, as the first one says little"
+    assert int(ends[-1][1]) == last.step
+    assert f"step {last.step}/{last.step} " in caplog.text
+
+
+def test_the_hours_of_a_stopped_training_count_when_it_goes_on(tmp_path: Path, data: CocoDataset):
+    cfg = FORTY.merged({"SOLVER.MAX_ITER": 9000, "SOLVER.STEPS": [6000, 8000], "TEST.EVAL_PERIOD": 900}, "test")
+    with pytest.raises(StoppedError, match=r"stopped on request after step 8 of 1[2-6]"):
+        run_training(tmp_path, data, cfg, max_hours=0.01, step_s=2.0, stop_after=8)
+    stages = run_training(tmp_path, data, cfg, max_hours=0.01, step_s=2.0)
+    assert 11 <= stages[-1].step <= 16
 
 
 def test_the_better_one_of_raw_and_ema_weights_is_the_stage_with_its_own_losses(tmp_path: Path, data: CocoDataset):

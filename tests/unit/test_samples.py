@@ -76,6 +76,46 @@ def test_an_image_a_thousand_times_as_wide_as_high_keeps_a_row_of_pixels(tmp_pat
     assert sample(tmp_path, (1, 1000)).image_hwc.shape == (1, 96, 3)
 
 
+def tile_of(path: Path, window: tuple[int, int, int, int], **values: Any):
+    """The sample of one window of an image; the box is in pixels of the window."""
+    data = one_image(path, (window[3], window[2])).with_columns(windows=np.array([window], dtype=np.int32))
+    return TrainingDataset(config(INPUT__RANDOM_FLIP="none", **values), data, seed=3)[SampleIndex(0, 0)]
+
+
+def test_a_tile_is_cut_out_and_resized_with_its_boxes(tmp_path: Path):
+    """A tile of 32 x 32 at x = 60, y = 8, resized to twice its size."""
+    pixels = np.zeros((48, 96, 3), dtype=np.uint8)
+    pixels[8:40, 60:92] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = tile_of(tmp_path / "a.png", (60, 8, 32, 32))
+    assert image.image_hwc.shape == (64, 64, 3)
+    assert (image.image_hwc == 200).all()
+    assert image.boxes_xyxy.tolist() == [[4, 8, 24, 48]]
+
+
+@pytest.mark.parametrize("window", [(60, 8, 37, 32), (60, 17, 32, 32), (96, 0, 32, 32)])
+def test_a_tile_beyond_an_image_that_has_shrunk_since_is_unreadable(tmp_path: Path, window: tuple[int, int, int, int]):
+    Image.new("RGB", (96, 48)).save(tmp_path / "a.png")
+    found = tile_of(tmp_path / "a.png", window)
+    assert isinstance(found, UnreadableImage)
+    assert "a.png: its size changed since the task began" in found.reason
+
+
+def test_a_mosaic_takes_no_tiles_of_which_a_pass_leaves_some_out(tmp_path: Path):
+    """Of two windows the second, of another colour, is drawn in a pass once in ten times."""
+    Image.fromarray(np.repeat(np.array([[[250] * 3, [10] * 3]], np.uint8), 32, axis=0).repeat(32, axis=1)).save(
+        tmp_path / "a.png"
+    )
+    windows = np.array([(0, 0, 32, 32), (32, 0, 32, 32)], dtype=np.int32)
+    data = CocoDataset(
+        ("a", "b"), (str(tmp_path / "a.png"),) * 2, np.full((2, 2), 32, np.int32), np.array([0, 0, 0]),
+        np.zeros((0, 4), np.float32), np.zeros(0, np.int64), windows, np.array([1.0, 0.1]),
+    )  # fmt: skip
+    images = TrainingDataset(config(INPUT__RANDOM_FLIP="none"), data, seed=1, augment=["mosaic"])
+    shown = [images[SampleIndex(0, draw)] for draw in range(30)]
+    assert min(int(image.image_hwc.min()) for image in shown if isinstance(image, LabelledImage)) == 250
+
+
 def test_an_unreadable_image_is_returned_as_such_and_not_raised(tmp_path: Path):
     found = TrainingDataset(config(), one_image(tmp_path / "gone.jpg", (64, 64)), seed=0)[SampleIndex(0, 0)]
     assert isinstance(found, UnreadableImage)

@@ -94,3 +94,27 @@ def test_a_restart_continues_the_stream_where_it_was():
     whole = batches(MIXED, 9, config())
     rest = InfiniteBatchSampler(config(), MIXED, seed=0, rank=0, world_size=1, first=4)
     assert list(itertools.islice(rest, 5)) == whole[4:]
+
+
+def test_what_a_pass_draws_less_than_once_comes_in_some_passes():
+    """Of 40 images the second half is drawn once in four passes."""
+    data = dataset([SQUARE] * 40, [[0]] * 40).with_columns(draws=np.array([1.0] * 20 + [0.25] * 20))
+    drawn = Counter(index.image for batch in batches(data, 1000, config()) for index in batch)
+    passes = 4000 / (20 + 20 * 0.25)
+    assert all(drawn[image] == pytest.approx(passes, abs=2) for image in range(20))
+    assert all(drawn[image] == pytest.approx(passes / 4, rel=0.35) for image in range(20, 40))
+
+
+def test_images_of_rare_classes_repeat_by_their_share_of_what_is_drawn():
+    """Class b is in one of 4 images that every pass draws, and of 96 of which it draws none: a share of 1 / 4."""
+    data = dataset([SQUARE] * 100, [[0]] * 3 + [[1]] + [[]] * 96).with_columns(draws=np.array([1.0] * 4 + [0.0] * 96))
+    cfg = config(DATALOADER__SAMPLER_TRAIN="RepeatFactorTrainingSampler", DATALOADER__REPEAT_THRESHOLD=1.0)
+    drawn = Counter(index.image for batch in batches(data, 500, cfg) for index in batch)
+    assert set(drawn) == {0, 1, 2, 3}
+    assert drawn[3] / drawn[0] == pytest.approx(2 / (4 / 3) ** 0.5, rel=0.1)
+
+
+def test_ignored_boxes_repeat_nothing():
+    data = dataset([SQUARE] * 8, [[0]] * 7 + [[-1]])
+    cfg = config(DATALOADER__SAMPLER_TRAIN="RepeatFactorTrainingSampler", DATALOADER__REPEAT_THRESHOLD=0.5)
+    assert Counter(index.image for batch in batches(data, 200, cfg) for index in batch) == dict.fromkeys(range(8), 100)

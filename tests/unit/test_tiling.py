@@ -1,4 +1,4 @@
-"""Which tiles an image is cut into, their boxes in pixels of the image, and every object once."""
+"""Boxes of tiles in pixels of their image, and every object once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ymir_detectron2.detections import Detections
-from ymir_detectron2.inference.tiling import Tiling, Window, merge_tiles, tile_to_image
+from ymir_detectron2.inference.tiling import merge_tiles, tile_to_image
+from ymir_detectron2.tile_windows import Window
 
 WHOLE = Window(0, 0, 200, 100)
 LEFT, RIGHT = Window(0, 0, 120, 100), Window(80, 0, 120, 100)
@@ -25,42 +26,6 @@ def rows_of(detections: Detections) -> list[tuple]:
         (*map(float, box), round(float(score), 4), int(class_id))
         for box, score, class_id in zip(detections.boxes_xyxy, detections.scores, detections.classes)
     ]
-
-
-@pytest.mark.parametrize(
-    ("image_hw", "tiling", "windows"),
-    [
-        pytest.param((100, 200), Tiling(), [(0, 0, 200, 100)], id="no tiles"),
-        pytest.param((100, 200), Tiling(200, 40), [(0, 0, 200, 100)], id="no larger than a tile"),
-        pytest.param((1, 1), Tiling(100, 20), [(0, 0, 1, 1)], id="one pixel"),
-        pytest.param(
-            (100, 200), Tiling(100, 0), [(0, 0, 200, 100), (0, 0, 100, 100), (100, 0, 100, 100)], id="no overlap"
-        ),
-        pytest.param(
-            (100, 201), Tiling(100, 0), [(0, 0, 201, 100), (0, 0, 100, 100), (100, 0, 100, 100), (101, 0, 100, 100)],
-            id="the last one is moved inside",
-        ),
-        pytest.param(
-            (60, 160), Tiling(100, 20), [(0, 0, 160, 60), (0, 0, 100, 60), (60, 0, 100, 60)], id="lower than a tile"
-        ),
-        pytest.param(
-            (150, 150), Tiling(100, 50),
-            [(0, 0, 150, 150), (0, 0, 100, 100), (50, 0, 100, 100), (0, 50, 100, 100), (50, 50, 100, 100)],
-            id="both ways",
-        ),
-    ],
-)  # fmt: skip
-def test_windows(image_hw: tuple[int, int], tiling: Tiling, windows: list):
-    assert [tuple(window) for window in tiling.windows(image_hw)] == windows
-
-
-@pytest.mark.parametrize("side", [101, 163, 1000, 4321])
-@pytest.mark.parametrize(("size", "overlap"), [(100, 20), (64, 0), (64, 32), (100, 1)])
-def test_tiles_cover_every_pixel_and_overlap_enough(side: int, size: int, overlap: int):
-    starts = [window.x for window in Tiling(size, overlap).windows((size, side))[1:]]
-    assert starts[0] == 0
-    assert starts[-1] + size == side
-    assert all(0 < later - earlier <= size - overlap for earlier, later in zip(starts, starts[1:]))
 
 
 def test_boxes_of_a_tile_are_scaled_and_clipped_into_the_image():
@@ -124,9 +89,3 @@ def test_the_order_of_tiles_changes_nothing():
     forward = merge_tiles(tiles, windows, (100, 200))
     backward = merge_tiles(tiles[::-1], windows[::-1], (100, 200))
     assert rows_of(forward) == rows_of(backward)
-
-
-def test_tiles_share_a_fifth_unless_stated_otherwise():
-    assert Tiling.of_size(100) == Tiling(100, 20)
-    assert Tiling.of_size(100, 30) == Tiling(100, 30)
-    assert Tiling.of_size(0).windows((500, 500)) == [Window(0, 0, 500, 500)]

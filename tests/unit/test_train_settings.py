@@ -11,8 +11,8 @@ from ymir_detectron2.config.train_settings import TrainSettings, parse_size
 def test_settings_with_which_a_training_may_be_resumed():
     assert set(values_where(TrainSettings(), lambda effects: effects.resumable)) == {
         "accumulate", "args_options", "batch_size", "config_file", "engine", "eval_period", "export", "export_format",
-        "export_opset", "export_size", "image_size", "learning_rate", "max_epochs", "max_image_megapixels", "max_iter",
-        "num_workers", "patience", "precision",
+        "export_opset", "export_size", "image_size", "label_review", "learning_rate", "max_epochs", "max_hours",
+        "max_image_megapixels", "max_iter", "num_workers", "patience", "precision", "tile_overlap", "tile_size",
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,6 +73,19 @@ def test_at_most_fifty_images_evenly_spaced(tmp_path: Path):
     data = draw_set(tmp_path, [(1, width) for width in range(1, 100)])
     assert ValidationLoss(model, CFG, data, record).measure() == {"loss_cls": 2.0}
     assert len(used) == 50
+
+
+def test_of_tiles_without_objects_none_is_measured_that_training_seldom_draws(tmp_path: Path):
+    data = draw_set(tmp_path)
+    model, seen = build(config()), []
+
+    def record(image: LabelledImage) -> tuple[dict[str, float], int]:
+        seen.append(image.classes.tolist())
+        return {"loss": 0.0}, 0
+
+    few = data.with_columns(draws=np.array([1.0, 0.3, 1.0, 0.3]))
+    ValidationLoss(model, config(), few, record).measure()
+    assert seen == [[0], [0]], "the first and the third, which are of class a"
 
 
 def test_a_stop_request_ends_the_measurement_and_leaves_the_training_mode(tmp_path: Path):

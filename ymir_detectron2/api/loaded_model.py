@@ -21,7 +21,7 @@ from ..engines.registry import choose_engine, load_engine
 from ..errors import ConfigError, NoGpuError, briefly
 from ..failure import as_executor_error
 from ..inference.predict import ImagePrediction, predict_images
-from ..inference.tiling import Tiling
+from ..tile_windows import Tiling
 from ..tools.model_argument import open_model
 from .prediction import ImageArgument, Prediction, as_source
 
@@ -155,7 +155,8 @@ def load_model(model: ModelArgument, device: str, **settings: Any) -> Model:
         except NoGpuError as error:
             raise NoGpuError(f"load_model: device {device!r}: {_NO_GPU}") from error
         thresholds = _stored_thresholds(package, detector.class_names)
-    return Model(detector, Tiling.of_size(chosen.tile_size), thresholds, str(model))
+    tiling = Tiling.of_keys(chosen.tile_size, chosen.tile_overlap, detector.tiling)
+    return Model(detector, tiling, thresholds, str(model))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import Sequence
 
@@ -15,7 +14,6 @@ EXAMPLES = """examples:
   ymir-detectron2 mine runs/train unlabelled
   ymir-detectron2 mine runs/train unlabelled --set mining_algorithm=entropy diversity_distance=0.1
 """
-_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +38,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def closing_rows(run: Path) -> Sequence[tuple[str, str]]:
-    """Return the first images with their scores, the speed, and the place of the result."""
-    from ..contract.mining_result import read_mining_result
+    """Return the first images with their scores and reasons, the speed, and the place of the result."""
+    from ..results.first_rows import first_rows
 
     result = run / "out" / "result.tsv"
-    first = itertools.islice(read_mining_result(result), _SHOWN)
-    best = [(f"{number}.", f"{Path(asset).name}  {score:.4g}") for number, (asset, score) in enumerate(first, start=1)]
+    best = [(f"{row.rank}.", f"{row.name}  {row.score:.4g}  {row.reason}".rstrip()) for row in first_rows(result)]
     return [*best, *speed(run / "out" / "mining-summary.json"), ("ranking in", str(result))]
 
 

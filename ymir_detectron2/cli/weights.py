@@ -9,6 +9,7 @@ from ..tools.weights import add_commands
 EXAMPLES = """examples:
   ymir-detectron2 weights list
   ymir-detectron2 weights fetch --into weights coco-R-50-3x
+  ymir-detectron2 weights from-onnx resnet.onnx resnet.pth
 """
 
 

@@ -1,11 +1,14 @@
-"""The setting `image_size`: all sizes of a configuration in proportion to another short edge."""
+"""The settings of sizes in pixels: `image_size`, all sizes of a configuration in proportion to another short edge; what
+`tile_size` and `tile_overlap` may be.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ..tile_windows import LEAST_SIDE
 from .engine_config import AnyConfig, EngineConfig
-from .setting import Limit
+from .setting import Limit, require
 
 MAX_EDGE = 32768
 """Pixels that a short edge may have."""
@@ -13,6 +16,19 @@ MAX_LONGEST_EDGE = 1_000_000
 """Pixels that the limit of the longer edge may have; 99999 is how configurations say that there is none."""
 SHORT_EDGE = Limit(f"from 32 to {MAX_EDGE}, or 0", lambda pixels: 32 <= pixels <= MAX_EDGE)
 """What `image_size` may be."""
+
+TILE_SIDE = Limit(f"at least {LEAST_SIDE}, or 0", lambda pixels: pixels >= LEAST_SIDE)
+"""What `tile_size` may be as a number."""
+
+
+def require_overlap(tile_size: int, tile_overlap: int) -> None:
+    """Refuse an overlap that tiles of this side cannot have; 0, the default one, always fits.
+
+    Raises:
+        ConfigError: names the key and its value.
+    """
+    # not a `Limit`: it depends on another key
+    require("tile_overlap", tile_overlap, 0 <= tile_overlap <= tile_size // 2, "at most half of tile_size")
 
 
 def scaled_sizes(cfg: EngineConfig, image_size: int) -> dict[str, Any]:

@@ -16,6 +16,8 @@ class MiningAlgorithm(NamedTuple):
     class_name: str
     needs_images: bool = True
     """False if it scores file names only: then neither images nor a model are loaded."""
+    orders_together: bool = False
+    """True if the score of an image depends on those before it: all are ordered when all are predicted."""
 
 
 MINING_ALGORITHMS: Mapping[str, MiningAlgorithm] = {
@@ -24,6 +26,7 @@ MINING_ALGORITHMS: Mapping[str, MiningAlgorithm] = {
     "entropy": MiningAlgorithm("mining.uncertainty", "Entropy"),
     "aldd": MiningAlgorithm("mining.aldd", "Aldd"),
     "margin": MiningAlgorithm("mining.uncertainty", "Margin"),
+    "submodular": MiningAlgorithm("mining.evidence", "Submodular", orders_together=True),
     "random": MiningAlgorithm("mining.random_baseline", "RandomBaseline", needs_images=False),
 }
 """In the order in which docs/mining.md and README.md list them."""

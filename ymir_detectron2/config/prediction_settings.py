@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
 
 from .common_settings import CommonSettings
-from .image_sizes import SHORT_EDGE
+from .image_sizes import SHORT_EDGE, TILE_SIDE, require_overlap
 from .mining_algorithms import MINING_ALGORITHMS
-from .setting import BATCH, Limit, require, setting
+from .setting import BATCH, Limit, setting
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,24 @@ class InferSettings(CommonSettings):
 
     建议：保持 0（GPU 为 16，CPU 为 4，显存不足时自动减半）；大显存 GPU 处理小图像时可设为 32。
     """
-    tile_size: int = setting(0, limit=Limit("at least 32, or 0", lambda pixels: pixels >= 32))
-    """For small objects in large images: side in pixels of the tiles that a larger image is cut into; 0: no tiles.
+    tile_size: Union[int, str] = setting(0, words=("none",), limit=TILE_SIDE)
+    """For small objects in large images: side in pixels of the tiles that a larger image is cut into. 0: as in the
+    training of the model; `none`: no tiles.
 
-    Advice: 800 or 1024 for images of several thousand pixels (aerial, scans) with objects of a few dozen pixels; every
-    tile costs a forward pass.
+    Advice: Leave it at 0 where the model was trained with `tile_size`; else 800 or 1024 for images of several thousand
+    pixels (aerial, scans) with objects of a few dozen pixels. Every tile costs a forward pass.
 
-    说明：用于大图像中的小目标：把较大的图像切成该边长（像素）的图块；0 表示不切分。
+    说明：用于大图像中的小目标：把较大的图像切成该边长（像素）的图块；0 表示与模型训练时相同；`none` 表示不切分。
 
-    建议：图像边长数千像素（航拍、扫描）而目标只有几十像素时取 800 或 1024；每个图块需要一次前向计算。
+    建议：模型训练时设置了 `tile_size` 的，保持 0；否则，图像边长数千像素（航拍、扫描）而目标只有几十像素时取 800 或
+    1024。每个图块需要一次前向计算。
     """
     tile_overlap: int = 0
-    """Pixels that neighbouring tiles share; 0: a fifth of `tile_size`.
+    """Pixels that neighbouring tiles share, together with a number as `tile_size`; 0: a fifth of it.
 
     Advice: Leave it at 0; the size of the largest objects where these are cut at the borders of tiles.
 
-    说明：相邻图块重叠的像素数；0 表示 `tile_size` 的五分之一。
+    说明：相邻图块重叠的像素数，与数值形式的 `tile_size` 一起使用；0 表示其五分之一。
 
     建议：保持 0；目标在图块边缘被截断时，设为最大目标的尺寸。
     """
@@ -77,9 +80,7 @@ class InferSettings(CommonSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # not a `Limit`: it depends on another key
-        fits = 0 <= self.tile_overlap <= self.tile_size // 2
-        require("tile_overlap", self.tile_overlap, fits, "at most half of tile_size")
+        require_overlap(self.tile_size if isinstance(self.tile_size, int) else 0, self.tile_overlap)
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,13 @@ class MiningSettings(InferSettings):
     mining_algorithm: str = setting("cald", choices=tuple(MINING_ALGORITHMS), in_form=True)
     """Acquisition function: what makes an image worth labelling.
 
-    Advice: `cald` in general (4.6 times the time of inference); `entropy` or `margin` where a million candidates have
-    to be done in the time of inference; `random` to see what mining gains.
+    Advice: `cald` in general (4.6 times the time of inference); `submodular` where classes are rare, most images empty
+    or many alike, in the time of inference; `entropy` or `margin` likewise fast; `random` to see what mining gains.
 
     说明：挖掘算法（采集函数）：依据什么判断图像值得标注。
 
-    建议：一般用 `cald`（耗时约为推理的 4.6 倍）；候选图像达百万张时用 `entropy` 或 `margin`，耗时与推理相当；`random`
-    用作对照。
+    建议：一般用 `cald`（耗时约为推理的 4.6 倍）；类别稀少、多数图像没有目标或许多图像相似时用 `submodular`，耗时与推理
+    相当；`entropy` 或 `margin` 同样快；`random` 用作对照。
     """
     class_distribution_scores: str = setting("", may_be_file=True)
     """For `aldd`: weights of the classes, e.g. `1.0,1.0,0.1`; classes without a number have 1.
@@ -118,6 +119,19 @@ class MiningSettings(InferSettings):
     说明：近似重复：余弦距离小于该值的两张图像中，信息量较小的一张排到后面；0 表示关闭。
 
     建议：视频帧（相邻帧几乎相同）取 0.004；合适的值与模型有关，若排在前面的图像仍有许多相似，则加倍。
+    """
+    # placed when all images are predicted
+    empty_images: str = setting("by_score", choices=("by_score", "first", "last"), affects_predictions=False)
+    """For `submodular`: where images without a box above `conf_threshold` come, `first`, `last` or `by_score`.
+
+    Advice: Leave it at `by_score`: some of them come early, those that most likely hide an object. `last` where the
+    labelling team is to see objects only; `first` to find out what the model overlooks.
+
+    说明：用于 `submodular`：没有得分高于 `conf_threshold` 的框的图像排在何处：`first`（最前）、`last`（最后）或
+    `by_score`（按得分）。
+
+    建议：保持 `by_score`：其中最可能漏掉目标的图像会排在前面。只希望标注有目标的图像时用 `last`；想找出模型漏检的
+    目标时用 `first`。
     """
     diversity_pool: int = setting(5000, limit=Limit("at least 2", lambda count: count >= 2), affects_predictions=False)
     """How many of the best images `diversity_distance` compares.

@@ -28,7 +28,7 @@ def read_settings(settings_class: type[TaskSettings], config: Mapping[str, Any])
     values: dict[str, Any] = {}
     for field in dataclasses.fields(settings_class):
         raw, effects = config.get(field.name), effects_of(field)
-        value = None if _means_nothing(raw, effects) else _coerce(field.name, raw, types[field.name])
+        value = None if _means_nothing(raw, effects) else _converted(field.name, raw, types[field.name], effects)
         if value:  # zero is as good as missing: from the form it would not have come
             values[field.name] = _as_declared(value, effects)
         elif effects.if_absent is not None:
@@ -51,7 +51,7 @@ def unimplemented_keys(settings: CommonSettings, engine: str) -> dict[str, Any]:
         field.name: value
         for field in dataclasses.fields(settings)
         # 1: `accumulate` with one micro-batch is off
-        if (value := getattr(settings, field.name)) not in (field.default, "", 0, 1)
+        if (value := getattr(settings, field.name)) not in (field.default, "", 0, 1, "none")
         and engine not in effects_of(field).engines
     }
 
@@ -72,7 +72,7 @@ def require_implemented(settings: CommonSettings, engine: str) -> None:
 def _means_nothing(value: Any, effects: Effects) -> bool:
     """Return whether a value stands for a missing one: blanks, or the word `none` where that is no choice."""
     word = value.strip().lower() if isinstance(value, str) else value
-    return word in (None, "") or (word in ("none", "null") and word not in effects.choices)
+    return word in (None, "") or (word in ("none", "null") and word not in (*effects.choices, *effects.words))
 
 
 def _as_declared(value: Any, effects: Effects) -> Any:
@@ -83,7 +83,16 @@ def _as_declared(value: Any, effects: Effects) -> Any:
     return ",".join(word.lower() if word.lower() in effects.choices else word for word in words)
 
 
-def _coerce(name: str, value: Any, target: type) -> Any:
+def _converted(name: str, value: Any, declared: Any, effects: Effects) -> Any:
+    """Return a value in the type of its key; a number that may be a word is declared as Union[int, str]."""
+    if not effects.words:
+        return _coerce(name, value, declared)
+    word = value.strip().lower() if isinstance(value, str) else value
+    expected = ", ".join(("a whole number", *effects.words[:-1])) + f" or {effects.words[-1]}"
+    return word if word in effects.words else _coerce(name, value, int, expected)
+
+
+def _coerce(name: str, value: Any, target: type, expected: str = "") -> Any:
     """Convert one value of config.yaml, where numbers may come as text and text as numbers."""
     try:
         if target is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -94,7 +103,7 @@ def _coerce(name: str, value: Any, target: type) -> Any:
                 return target(number)
     except (TypeError, ValueError, OverflowError):
         pass  # falls through to the sentence below, which fits these values as well
-    expected = {int: "a whole number", float: "a number", str: "text"}[target]
+    expected = expected or {int: "a whole number", float: "a number", str: "text"}[target]
     raise ConfigError(
         f"config.yaml: {name}: expected {expected}, found {briefly(value)}; correct it or leave the field empty"
     )

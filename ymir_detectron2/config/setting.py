@@ -36,6 +36,8 @@ class Effects(NamedTuple):
 
     choices: tuple[str, ...] = ()
     """The values that it takes; (): any."""
+    words: tuple[str, ...] = ()
+    """Words that may stand in place of a number, such as `auto`."""
     several: bool = False
     """Any number of the choices, separated by commas."""
     limit: Limit | None = None
@@ -78,7 +80,7 @@ def require_valid(field: dataclasses.Field[Any], value: Any) -> None:
     if effects.choices:
         for choice in split_words(value) if effects.several else [value]:
             require(field.name, choice, choice in effects.choices, "one of " + ", ".join(effects.choices))
-    if effects.limit is not None:
+    if effects.limit is not None and value not in effects.words:
         require(field.name, value, effects.limit.holds(value), effects.limit.expected)
 
 

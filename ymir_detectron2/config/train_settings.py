@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Union
 
 from .common_settings import CommonSettings
-from .image_sizes import SHORT_EDGE
+from .image_sizes import SHORT_EDGE, TILE_SIDE, require_overlap
 from .setting import BATCH, ZERO_OR_MORE, Limit, from_0_to, setting, split_words
 
-AUGMENTATIONS = ("vertical_flip", "colour_jitter", "scale_jitter", "random_crop", "mosaic")
+AUGMENTATIONS = ("vertical_flip", "colour_jitter", "light_jitter", "scale_jitter", "random_crop", "mosaic")
 OPSETS = (11, 20)
 """Oldest and newest opset that torch's exporter and the graph agree on."""
 
@@ -146,14 +147,25 @@ class TrainSettings(CommonSettings):
     建议：要求框贴合紧密时用 `map` 或 `map75`；漏检比误检更严重时用 `mar`。
     """
     patience: int = setting(0, limit=ZERO_OR_MORE, resumable=True)
-    """Early stopping: end the training after so many evaluations without improvement; 0 = off.
+    """Early stopping: after so many evaluations in which `best_metric` has not risen by 0.005 (mean of three), the
+    learning rate goes through its decays at once, and the training ends; 0 = off.
 
-    Advice: 5 or more, together with a small `eval_period`; a smaller number may end a training before its learning rate
-    has decayed, which is when AP rises once more.
+    Advice: 5 to 10. It needs evaluations that are close together: leave `eval_period` at 0, or several epochs.
 
-    说明：早停：连续这么多次评估没有提升即结束训练；0 表示关闭。
+    说明：早停：连续这么多次评估中 `best_metric`（三次平均）没有提高 0.005，学习率即提前依次下降，随后结束训练；0 表示关
+    闭。
 
-    建议：取 5 以上，并配合较小的 `eval_period`；过小可能在学习率下降（AP 再次提升）之前就停止。
+    建议：取 5 至 10。评估需要足够密集：`eval_period` 保持 0，或设为若干轮。
+    """
+    max_hours: float = setting(0.0, limit=from_0_to(10_000), resumable=True)
+    """Hours that the whole task may take, all its starts together: the learning rate schedule is fitted to them, and
+    the last evaluation, export and page are over in time; 0 = no limit.
+
+    Advice: The hours that a machine is yours. `max_iter`, `max_epochs` and `patience` may end the training earlier.
+
+    说明：整个任务（含所有重启）可用的小时数：学习率策略按此缩放，最后的评估、导出和结果页面都会按时完成；0 表示不限。
+
+    建议：填写机器可用的小时数；`max_iter`、`max_epochs` 和 `patience` 可能使训练更早结束。
     """
     ema: float = setting(0.0, limit=Limit("0 or a decay below 1, such as 0.999", lambda decay: 0 < decay < 1))
     """EMA decay of the weights, e.g. 0.999; evaluated alongside the raw weights; 0 = off.
@@ -183,16 +195,27 @@ class TrainSettings(CommonSettings):
 
     建议：某些类别只出现在不到十分之一的图像中时取 0.1；类别常见但框很少时用 `class_weights`。
     """
+    empty_share: float = setting(0.0, limit=from_0_to(1), engines=("torch",))
+    """Largest share of the images drawn in training that show no object, e.g. 0.5: the others of them wait for a later
+    epoch; 0: as in the set.
+
+    Advice: 0.5 where most images show nothing, as in inspection: else most steps learn nothing but background.
+
+    说明：训练中抽取的无目标图像所占的最大比例，例如 0.5，其余的留到以后的轮次；0 表示与数据集一致。
+
+    建议：多数图像没有目标时（例如质检）取 0.5，否则大部分训练步数只学到背景。
+    """
     augment: str = setting("", choices=AUGMENTATIONS, several=True, engines=("torch",))
     """Data augmentation besides the flip and resize of `config_file`, or of a chosen model; empty: none.
 
-    Advice: `vertical_flip` where images have no up and down (aerial, microscope), `colour_jitter` where light changes;
-    `mosaic` and `scale_jitter` make small objects smaller and need longer trainings.
+    Advice: `vertical_flip` where images have no up and down (aerial, microscope), `light_jitter` where light changes a
+    little, `colour_jitter` where it changes much; `mosaic` and `scale_jitter` make small objects smaller and need
+    longer trainings.
 
     说明：除 `config_file`（或所选模型）的翻转和缩放之外的数据增强；留空表示不增加。
 
-    建议：图像无上下之分（航拍、显微）时用 `vertical_flip`，光照多变时用 `colour_jitter`；`mosaic` 和 `scale_jitter` 会
-    使小目标更小，需要更长的训练。
+    建议：图像无上下之分（航拍、显微）时用 `vertical_flip`，光照略有变化时用 `light_jitter`，变化较大时用
+    `colour_jitter`；`mosaic` 和 `scale_jitter` 会使小目标更小，需要更长的训练。
     """
     anchors: str = setting("", choices=("auto",))
     """Fit anchor sizes and aspect ratios to the training boxes; empty: as `config_file` specifies.
@@ -203,7 +226,43 @@ class TrainSettings(CommonSettings):
 
     建议：日志警告超过 5 % 的标注框没有匹配的锚框时用 `auto`；选择了预训练模型时不起作用。
     """
-    # the export follows the training and changes nothing in it
+    # resumable: what comes of both is compared, as part of the fingerprint
+    tile_size: Union[int, str] = setting(
+        0, words=("auto", "none"), limit=TILE_SIDE, resumable=True, engines=("torch",)
+    )
+    """For small objects in large images: side in pixels of the tiles that a larger image is cut into, in training,
+    evaluation, mining and inference; `auto` chooses it by the training boxes. 0: as in the chosen model, without one no
+    tiles; `none`: no tiles.
+
+    Advice: `auto` where the log warns that training boxes are below 8 px at the size of the network; a number where the
+    objects of interest are the smallest ones. Evaluation, mining and inference take one forward pass for each tile.
+
+    说明：用于大图像中的小目标：在训练、评估、挖掘和推理中都把较大的图像切成该边长（像素）的图块；`auto` 根据训练集的标
+    注框选择。0 表示与所选模型相同，未选模型时不切分；`none` 表示不切分。
+
+    建议：日志警告标注框在网络输入尺寸下小于 8 像素时用 `auto`；最关心最小的目标时直接写数值。评估、挖掘和推理时每个图块
+    需要一次前向计算。
+    """
+    tile_overlap: int = setting(0, limit=ZERO_OR_MORE, resumable=True, engines=("torch",))
+    """Pixels that neighbouring tiles share, together with `tile_size`; 0: a fifth of it.
+
+    Advice: Leave it at 0; the size of the largest objects where these are cut at the borders of tiles.
+
+    说明：相邻图块重叠的像素数，与 `tile_size` 一起使用；0 表示其五分之一。
+
+    建议：保持 0；目标在图块边缘被截断时，设为最大目标的尺寸。
+    """
+    # what follows the training changes nothing in it
+    label_review: str = setting("", choices=("skip",), resumable=True)
+    """After the training, list the labels that the model contradicts in `label-review.tsv`, for at most a tenth of the
+    time of its steps; `skip`: do not.
+
+    Advice: Leave it empty; `skip` for experiments of many trainings on labels that are known to be right.
+
+    说明：训练结束后，把与模型预测相矛盾的标注列入 `label-review.tsv`，耗时不超过训练步骤的十分之一；`skip` 表示不做。
+
+    建议：留空；在标注确认无误、需要大量训练的实验中设为 `skip`。
+    """
     export: str = setting("", choices=("onnx",), resumable=True)
     """Export the best stage to this format too, with decoding and NMS; empty: no export.
 
@@ -236,6 +295,11 @@ class TrainSettings(CommonSettings):
 
     建议：按图像的长宽比设置，例如 3:4 的图像用 `800x1088`，避免在填充上浪费时间。
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tile_size != "auto":  # else when it is chosen
+            require_overlap(self.tile_size if isinstance(self.tile_size, int) else 0, self.tile_overlap)
 
     @property
     def export_hw(self) -> tuple[int, ...]:

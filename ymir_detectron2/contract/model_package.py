@@ -19,6 +19,9 @@ from .task import Task
 
 WEIGHT_SUFFIXES = (".pth", ".pkl")
 CONFIG_SUFFIXES = (".yaml", ".yml")
+STATISTICS_NAME = "training-statistics.json"
+"""What mining may know of the training: `evaluation/training_statistics.py`. Older models and those of others have
+none."""
 _NOT_CONFIGS = ("ymir-info.yaml", "result.yaml")
 _MOST_NAMED = 10  # files in one sentence
 _DAMAGED = "the model package is damaged; export or train it again"
@@ -35,6 +38,8 @@ class ModelPackage:
     """From ymir-info.yaml. Class names in the checkpoint itself take precedence."""
     source: str
     """The config.yaml key that names the model, for the log."""
+    statistics: Path | None = None
+    """STATISTICS_NAME of the training; None where there is none."""
 
 
 def find_model_package(task: Task, key: str) -> ModelPackage | None:
@@ -70,11 +75,13 @@ def model_package(files: Sequence[Path], models_dir: Path, source: str) -> Model
     weights = _choose_weights(files, source, models_dir)
     # our own stages always have a config.yaml next to the weights; other names only count when the task lists them
     configs = [weights.with_name("config.yaml"), *(path for path in files if path.suffix in CONFIG_SUFFIXES)]
+    statistics = [weights.with_name(STATISTICS_NAME), *(path for path in files if path.name == STATISTICS_NAME)]
     return ModelPackage(
         weights=weights,
         config=next((path for path in configs if is_file(path) and path.name not in _NOT_CONFIGS), None),
         class_names=_trained_class_names(models_dir / "ymir-info.yaml"),
         source=source,
+        statistics=next(filter(is_file, statistics), None),
     )
 
 

@@ -56,6 +56,12 @@ class Monitor:
         """Where it is: the output folder."""
         return self._path.parent
 
+    @property
+    def reached(self) -> float:
+        """The progress of this step that was reported last, in [0, 1]."""
+        share = self._last - self._first
+        return min(max((self._written - self._first) / share, 0.0), 1.0) if share else 1.0
+
     def report(self, fraction: float) -> None:
         """Report the progress of this step, in [0, 1]. Out of range is clipped; NaN and going back are ignored."""
         if math.isnan(fraction):

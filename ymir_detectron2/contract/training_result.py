@@ -173,6 +173,23 @@ class TrainingResult:
         ]
         self._save_what_fits(offered)
 
+    def add_own_file(self, stage_name: str, name: str, content: bytes) -> None:
+        """Write a file that has one name in all stages, as config.yaml has, and list it among those of its stage.
+
+        Into the folder of the stage, where the platform looks from 1.3 on; of the best one into /out/models too.
+        """
+        folders = [self._models_dir / stage_name, *([self._models_dir] if self.best().name == stage_name else [])]
+        for folder in folders:
+            with atomic_write(folder / name, "wb") as file:
+                file.write(content)
+        # listed only now that it is there: the platform refuses the whole model for one missing file
+        offered = self._stages
+        self._stages = [
+            replace(stage, files=tuple(dict.fromkeys((*stage.files, name)))) if stage.name == stage_name else stage
+            for stage in offered
+        ]
+        self._save_what_fits(offered)
+
     def attach(self, section: str, files: Mapping[str, bytes]) -> None:
         """Write files that belong to the best stage; they are listed until another stage is the best.
 

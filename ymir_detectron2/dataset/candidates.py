@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator
+from typing import Any, BinaryIO, Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -79,8 +79,16 @@ class CandidateIndex:
         Raises:
             DatasetError: the file cannot be read any more, or has been changed.
         """
+        yield from self.entries_of(range(first, min(last, len(self))))
+
+    def entries_of(self, numbers: Iterable[int]) -> Iterator[IndexEntry]:
+        """Yield the candidates with these numbers, in their order.
+
+        Raises:
+            DatasetError: as `entries`.
+        """
         with open_index(self._path, _ROLE) as file:
-            for number in range(first, min(last, len(self))):
+            for number in numbers:
                 yield self._entry(file, self._offsets[number])
 
     def repeats_a_name(self, number: int) -> bool:

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Iterable, NamedTuple, Sequence
+from typing import Any, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
 from ..atomic_file import atomic_write
 from ..errors import DatasetError
 from .records import Record
+
+IGNORED = -1
+"""Class of a box that is neither to be detected nor background; only in what a training makes of a set."""
 
 
 class CocoDataset(NamedTuple):
@@ -33,10 +36,18 @@ class CocoDataset(NamedTuple):
     boxes_xyxy: np.ndarray
     """(M, 4) float32 in pixels, x2 and y2 exclusive."""
     classes: np.ndarray
-    """(M,) int64, 0-based."""
+    """(M,) int64, 0-based, or IGNORED."""
+    windows: np.ndarray | None = None
+    """(N, 4) int32: the window of its file that each image is, see `tile_windows.Window`; None: all of the file."""
+    draws: np.ndarray | None = None
+    """(N,) float64 in [0, 1]: how often a pass through the set draws each image, on average; None: once."""
 
     def __len__(self) -> int:
         return len(self.image_paths)
+
+    def with_columns(self, **columns: Any) -> CocoDataset:
+        """Return the set with other columns; `_replace` takes the length of a set for the number of its columns."""
+        return CocoDataset(**{**self._asdict(), **columns})
 
     def objects(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return boxes (G, 4) and classes (G,) of one image."""

@@ -19,6 +19,7 @@ from ..retinanet.decoding import CroppedDenseOutputs, DecodedBoxes
 from ..retinanet.layers import autocast
 from ..retinanet.resample import resize_tensor
 from ..retinanet.resize import resize_image, resized_hw
+from ..tile_windows import Tiling
 from .augmented_detection import BoxAugmentation
 from .devices import describe_arithmetic
 
@@ -36,14 +37,16 @@ class BaseDetector:
 
     def __init__(
         self, model: nn.Module, cfg: Mapping[str, Any], class_names: tuple[str, ...], *, device: torch.device,
-        autocast_dtype: torch.dtype | None, batch_size: int,
+        autocast_dtype: torch.dtype | None, batch_size: int, tiling: Tiling = Tiling(),  # noqa: B008 - immutable
     ) -> None:  # fmt: skip
         """
         Args:
             autocast_dtype: bfloat16 or float16 for mixed precision; None computes in the data type of the weights.
             batch_size: images per forward pass; 0 chooses by the device.
+            tiling: see `Detector.tiling`.
         """
         self.class_names = class_names
+        self.tiling = tiling
         self._model: Any = model
         self._cfg = cfg
         self._device = device
@@ -55,6 +58,11 @@ class BaseDetector:
         self._batcher = ShapeBucketBatcher(batch_size, device)
         self.preferred_chunk = 2 * self._batcher.size  # wide and upright images can fill a batch each
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    @property
+    def has_dense_outputs(self) -> bool:
+        """See `Detector.has_dense_outputs`."""
+        return True
 
     @property
     def arithmetic(self) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config.retinanet_config import RetinaNetConfig
 from ..detections import Detections, ExtractDense, Pixels
 from ..retinanet.model import RetinaNet
+from ..tile_windows import Tiling
 from .base_detector import BaseDetector, extract_dense
 
 logger = logging.getLogger(__name__)
@@ -28,14 +29,16 @@ class TorchDetector(BaseDetector):
     def __init__(
         self, model: RetinaNet, cfg: RetinaNetConfig, class_names: tuple[str, ...], *, device: torch.device,
         autocast_dtype: torch.dtype | None, score_threshold: float, batch_size: int,
+        tiling: Tiling = Tiling(),  # noqa: B008 - immutable
     ) -> None:  # fmt: skip
         """
         Args:
             score_threshold: boxes with a score of this or less are left out.
             batch_size: images per forward pass; 0 chooses by the device.
+            tiling: see `Detector.tiling`.
         """
         super().__init__(
-            model, cfg, class_names, device=device, autocast_dtype=autocast_dtype, batch_size=batch_size
+            model, cfg, class_names, device=device, autocast_dtype=autocast_dtype, batch_size=batch_size, tiling=tiling
         )
         self.score_threshold = score_threshold
 

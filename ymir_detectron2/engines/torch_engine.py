@@ -19,6 +19,7 @@ from ..detections import Detector
 from ..retinanet.checkpoint import load_weights, read_checkpoint
 from ..retinanet.inference_optimizations import prepare_for_inference
 from ..retinanet.model import RetinaNet, build_retinanet
+from ..tile_windows import Tiling
 from ..training.class_weights import class_weights
 from ..training.ema import ModelEma
 from ..training.job import TrainJob, TrainSummary
@@ -57,14 +58,14 @@ class TorchEngine:
             model.train()
             ema = ModelEma(model, job.settings.ema) if job.settings.ema else None
             trainer = Trainer(
-                model, cfg, setup.train_set, device=device, autocast_dtype=dtype, seed=cfg["SEED"],
+                model, cfg, setup.views.train, device=device, autocast_dtype=dtype, seed=cfg["SEED"],
                 num_workers=cfg["DATALOADER.NUM_WORKERS"], accumulate=job.settings.accumulate,
                 ema=ema, augment=job.settings.augmentations,
             )  # fmt: skip
             # batch_size 0: the device decides; the form's batch_size is that of training
             detector = TorchDetector(
                 model, cfg, job.class_names, device=device, autocast_dtype=dtype,
-                score_threshold=cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], batch_size=0,
+                score_threshold=cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], batch_size=0, tiling=setup.views.tiling,
             )  # fmt: skip
             loss_sums = retinanet_loss_sums(model, device, dtype)
             with setup.build_run(self.name, model, trainer, detector, ema=ema, loss_sums=loss_sums) as run:
@@ -107,7 +108,7 @@ class TorchEngine:
         detector = TorchDetector(
             model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size,
             score_threshold=options.score_threshold if explicit is None
-            else cfg["MODEL.RETINANET.SCORE_THRESH_TEST"],
+            else cfg["MODEL.RETINANET.SCORE_THRESH_TEST"], tiling=Tiling.of_checkpoint(checkpoint.metadata),
         )  # fmt: skip
         if settings.compile == "always":
             detector.compile()

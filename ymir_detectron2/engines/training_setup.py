@@ -24,12 +24,16 @@ from ..training.checkpointing import fingerprint
 from ..training.cost import describe_plan, many_passes_warning
 from ..training.ema import ModelEma
 from ..training.evaluate import StageEvaluator, evaluate_detector
+from ..training.final_pass import final_pass_steps
 from ..training.job import TrainJob
+from ..training.lr_schedule import build_plan
 from ..training.resolve_config import log_batch_and_rate, resolve_config
 from ..training.run import StepTrainer, TrainingRun
 from ..training.sampling import require_even_shares
-from ..training.time_left import plan_training
+from ..training.time_left import training_costs
+from ..training.training_plan import TrainingPlan
 from ..training.training_progress import TrainingProgress
+from ..training.training_views import TrainingViews
 from ..training.validation_loss import LossSums, ValidationLoss
 from .arithmetic import name_of
 from .devices import choose_arithmetic, choose_device, configure_cuda, describe_device, loader_workers
@@ -48,6 +52,8 @@ class TrainingSetup(Generic[AnyConfig]):
     """Resolved: every key has its final value."""
     train_set: CocoDataset
     val_set: CocoDataset
+    views: TrainingViews
+    """What the network is shown of both sets."""
     device: torch.device
     autocast_dtype: torch.dtype | None
     """bfloat16 or float16 for mixed precision; None for plain fp32."""
@@ -77,35 +83,40 @@ class TrainingSetup(Generic[AnyConfig]):
             loss_sums: computes the losses of the validation set; None: they are not measured.
         """
         job = self.job
-        progress = self._progress(has_ema=ema is not None, has_losses=loss_sums is not None)
+        plan = build_plan(self.cfg)
+        progress = self._progress(plan, has_ema=ema is not None, has_losses=loss_sums is not None)
         measure_losses = None
         if loss_sums is not None:
             measure_losses = ValidationLoss(
-                model, self.cfg, self.val_set, loss_sums, job.stop_requested, progress.end_image
+                model, self.cfg, self.views.val, loss_sums, job.stop_requested, progress.end_image
             ).measure
         evaluator = StageEvaluator(
             model, lambda: evaluate_detector(detector, self.val_set, job, progress.end_image),
             best_metric=job.settings.best_metric, ema=ema, measure_losses=measure_losses,
         )  # fmt: skip
         return TrainingRun(
-            job, self.cfg, model, trainer, evaluator, progress, fingerprint(job, self.cfg, engine, self.precision)
-        )
+            job, self.cfg, plan, model, trainer, evaluator, progress,
+            fingerprint(job, self.cfg, engine, self.precision, self.views.tiling), self.views.tiling,
+        )  # fmt: skip
 
-    def _progress(self, *, has_ema: bool, has_losses: bool) -> TrainingProgress:
+    def _progress(self, plan: TrainingPlan, *, has_ema: bool, has_losses: bool) -> TrainingProgress:
         """Log what there is to do, and return what reports how much of it is done."""
         job, cfg, patience = self.job, self.cfg, self.job.settings.patience
-        plan = plan_training(
+        images = 0 if job.settings.label_review else len(self.train_set) + len(self.val_set)
+        costs = training_costs(
             cfg, num_val_images=len(self.val_set), world_size=distributed.world_size(), has_ema=has_ema,
-            has_losses=has_losses, has_export=bool(job.settings.export),
+            has_losses=has_losses, has_export=bool(job.settings.export), views_per_image=self.views.per_val_image,
+            end_steps=final_pass_steps(cfg, plan.max_iter, distributed.world_size(), images),
         )  # fmt: skip
         if distributed.rank() == 0:
-            sizes = {"batch_size": cfg["SOLVER.IMS_PER_BATCH"], "num_train_images": len(self.train_set)}
+            sizes = {"batch_size": cfg["SOLVER.IMS_PER_BATCH"], "num_train_images": self.views.draws}
             logger.info(describe_plan(plan, **sizes, num_val_images=len(self.val_set)))
             if warning := many_passes_warning(plan, **sizes, patience=patience):
                 logger.warning(warning)
         return TrainingProgress(
-            plan, job.on_progress, patience=patience, is_on_cpu=self.device.type == "cpu", config_file=job.config_file
-        )
+            plan, costs, job.on_progress, patience=patience, is_on_cpu=self.device.type == "cpu",
+            config_file=job.config_file, max_hours=job.settings.max_hours,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -125,7 +136,8 @@ def training_setup(
     try:
         # in every process: columns of NumPy, which even for a million boxes are small
         train_set, val_set = load_coco_json(job.train_json), load_coco_json(job.val_json)
-        cfg = resolve_config(job, load_config)
+        views = TrainingViews(job, train_set, val_set)
+        cfg = resolve_config(job, load_config, views.cut)
         dtype = choose_arithmetic(job.settings.precision, device, cfg["MODEL.META_ARCHITECTURE"])
         cfg = finish_config(_with_task_values(job, cfg, device, dtype), device)
         base = load_config(job.config_file)
@@ -137,8 +149,8 @@ def training_setup(
         configure_cuda(cfg, device)
         require_even_shares(cfg["SOLVER.IMS_PER_BATCH"], distributed.world_size())
         # last: `anchors: auto` needs the final training sizes
-        cfg = with_checked_anchors(job, cfg, train_set)
-        setup = TrainingSetup(job, cfg, train_set, val_set, device, dtype)
+        cfg = with_checked_anchors(job, cfg, views.train)
+        setup = TrainingSetup(job, cfg, train_set, val_set, views, device, dtype)
         log_batch_and_rate(cfg)
         logger.info("computing in %s on %s, process %d of %d", setup.precision, describe_device(device),
                     distributed.rank() + 1, distributed.world_size())  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
+
+from ..tile_windows import Tiling
 
 if TYPE_CHECKING:  # torch, which whoever asks for an export imports only after it has checked its files
     from ..retinanet.model import RetinaNet
@@ -45,14 +47,20 @@ def export_onnx(request: OnnxRequest, target: Path) -> str:
     from .onnx_check import compare, edges_of
     from .onnx_model import OnnxRetinaNet, describe, write_onnx
 
-    model, class_names, thresholds = _load(request)
+    model, class_names, trained = _load(request)
+    tiling = Tiling.of_checkpoint(trained)
     postprocess = PostprocessConfig.from_config(model.cfg)
     input_hw = _input_hw(request, model)
     metadata = {
         **describe(class_names, input_hw, postprocess, edges_of(model)), "stage": request.stage_name,
-        "thresholds": thresholds,
+        "thresholds": trained.get("thresholds"), **tiling.as_metadata(),
     }  # fmt: skip
     write_onnx(target, OnnxRetinaNet(model, input_hw, postprocess), input_hw, request.opset, metadata)
+    if tiling.size:
+        logger.warning(
+            "export: the model was trained on tiles of %d px, and an ONNX model cannot cut images into tiles: whoever"
+            " runs it has to (tile_size and tile_overlap are in its metadata)", tiling.size,
+        )  # fmt: skip
     if not request.images:
         return ""
     numbers = np.linspace(0, len(request.images) - 1, min(_COMPARED_IMAGES, len(request.images))).round().astype(int)
@@ -71,11 +79,11 @@ def export_onnx(request: OnnxRequest, target: Path) -> str:
     return ""
 
 
-def _load(request: OnnxRequest) -> tuple[RetinaNet, Sequence[str], Any]:
+def _load(request: OnnxRequest) -> tuple[RetinaNet, Sequence[str], Mapping[str, Any]]:
     """Build the torch engine's network on the CPU, which reads the checkpoints of both engines.
 
     Returns:
-        The network, its class names, and the best score thresholds as `Metrics.thresholds`.
+        The network, its class names, and what else the training has stored in the checkpoint.
     """
     from ..config.retinanet_config import load_config
     from ..errors import ModelError
@@ -88,7 +96,7 @@ def _load(request: OnnxRequest) -> tuple[RetinaNet, Sequence[str], Any]:
         raise ModelError(f"{request.weights}: does not know its classes; give their names in the order of its training")
     model = build_retinanet(load_config(request.config), len(class_names))
     load_weights(model, checkpoint.state_dict, str(request.weights))
-    return model.eval(), class_names, checkpoint.metadata.get("thresholds")
+    return model.eval(), class_names, checkpoint.metadata
 
 
 def _input_hw(request: OnnxRequest, model: RetinaNet) -> tuple[int, int]:

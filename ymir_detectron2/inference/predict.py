@@ -17,8 +17,9 @@ import numpy as np
 from ..contract.infer_result import ResultBox
 from ..detections import Detections, Detector, ExtractDense, Pixels
 from ..errors import ImageError, StoppedError
+from ..tile_windows import Tiling, Window
 from .prefetch import ImageSource, PrefetchedImage, prefetch_images
-from .tiling import Tile, Tiling, Window, cut_into_tiles, merge_tiles, tile_to_image
+from .tiling import Tile, cut_into_tiles, merge_tiles, tile_to_image
 
 BLOCK = 32
 """Images that share batches. Blocks are cut by position only, so that every process and every restart forms the same
@@ -50,6 +51,19 @@ class ImagePrediction(NamedTuple):
     error: ImageError | None
     findings: tuple[str, ...] = ()
     """Of `ImageFrame`: what is said of an image that is used, but not as it is."""
+    tiles: Sequence[tuple[Window, Detections]] = ()
+    """What `detections` is merged from, in pixels of the image."""
+
+    def above(self, score_threshold: float) -> ImagePrediction:
+        """Return what a detector with this threshold, not below its own, would have predicted; same scores of tiles."""
+        if self.image_hw is None:
+            return self
+        # before they are merged: a weak box that covers a better one that is cut takes its place
+        windows, detections = zip(*self.tiles)
+        likely = [boxes.take(np.flatnonzero(boxes.scores > score_threshold)) for boxes in detections]
+        return self._replace(
+            detections=merge_tiles(likely, windows, self.image_hw), tiles=tuple(zip(windows, likely))
+        )
 
     def result_boxes(self, class_names: Sequence[str]) -> list[ResultBox]:
         """Return the detections as the platform stores boxes; [] for an unreadable image."""
@@ -62,8 +76,8 @@ def predict_images(
     detector: Detector,
     sources: Iterable[ImageSource],
     *,
-    tiling: Tiling = Tiling(),  # noqa: B008 - immutable
-    hooks: PredictionHooks = PredictionHooks(),  # noqa: B008
+    tiling: Tiling | None = None,
+    hooks: PredictionHooks = PredictionHooks(),  # noqa: B008 - immutable
     num_workers: int = 0,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Generator[ImagePrediction, None, None]:
@@ -71,6 +85,7 @@ def predict_images(
 
     Args:
         sources: paths of files, or images in memory.
+        tiling: how they are cut; None: as in the training of the model. `Tiling()` leaves them whole.
         num_workers: reading threads; 0 chooses by the number of processors.
         stop_requested: asked before each chunk, for a graceful shutdown.
 
@@ -80,9 +95,10 @@ def predict_images(
     # the processors that this container may use, not those of the machine
     workers = num_workers or min(16, len(os.sched_getaffinity(0)))
     chunk_size = detector.preferred_chunk
+    tiles = detector.tiling if tiling is None else tiling
     images = prefetch_images(
         sources,
-        lambda image_bgr: cut_into_tiles(image_bgr, tiling, detector),
+        lambda image_bgr: cut_into_tiles(image_bgr, tiles, detector),
         workers=workers,
         ahead=2 * max(chunk_size, workers),  # one chunk for the network while the next one is read
     )
@@ -143,7 +159,8 @@ class _PendingImage:
         if self._error is not None or image_hw is None:
             return ImagePrediction(path, None, None, [], self._error)
         detections = merge_tiles(self._detections, self._windows, image_hw)
-        return ImagePrediction(path, image_hw, detections, self._scores, None, self._image.findings)
+        tiles = tuple(zip(self._windows, self._detections))
+        return ImagePrediction(path, image_hw, detections, self._scores, None, self._image.findings, tiles)
 
 
 class _PendingTile(NamedTuple):

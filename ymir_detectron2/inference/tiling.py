@@ -12,6 +12,7 @@ import numpy as np
 
 from ..box_geometry import pairwise_intersection
 from ..detections import Detections, Detector, Pixels
+from ..tile_windows import Tiling, Window
 
 MERGE_IOU = 0.5
 """Of two boxes of one class from different tiles with a larger IoU the weaker is dropped: RetinaNet's NMS threshold."""
@@ -20,52 +21,12 @@ CUT_COVERED = 0.8
 _CUT_WITHIN = 2.0  # pixels of the original image: how near to an inner edge of its tile a cut box ends
 
 
-class Window(NamedTuple):
-    """A rectangle of the image, in its pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 class Tile(NamedTuple):
     """One input of the network: the whole image or a window of it."""
 
     window: Window
     pixels: Pixels
     """The window, resized for the network."""
-
-
-class Tiling(NamedTuple):
-    """How images are cut into tiles."""
-
-    size: int = 0
-    """Side of a tile in pixels of the image; 0: no tiles."""
-    overlap: int = 0
-    """Pixels that neighbours share, at least; below `size`."""
-
-    @classmethod
-    def of_size(cls, size: int, overlap: int = 0) -> Tiling:
-        """Return tiles of this side, whose neighbours share a fifth of it unless `overlap` says otherwise."""
-        # a fifth: an object of up to that size is whole in at least one tile
-        return cls(size, overlap or size // 5)
-
-    def windows(self, image_hw: tuple[int, int]) -> list[Window]:
-        """Return the whole image first, for objects larger than a tile; then the tiles, if it is larger than one.
-
-        All tiles have the same size, so that they share batches: the last of a row overlaps more instead.
-        """
-        height, width = image_hw
-        whole = Window(0, 0, width, height)
-        if not self.size or max(height, width) <= self.size:
-            return [whole]
-        w, h = min(self.size, width), min(self.size, height)
-        return [whole, *(Window(x, y, w, h) for y in self._starts(height) for x in self._starts(width))]
-
-    def _starts(self, side: int) -> list[int]:
-        last = max(side - self.size, 0)  # a side shorter than a tile has one start, 0
-        return [*range(0, last, self.size - self.overlap), last]
 
 
 def cut_into_tiles(image_bgr: np.ndarray, tiling: Tiling, detector: Detector) -> Iterator[Tile]:

@@ -37,8 +37,12 @@ class Algorithm:
     """What to keep of the dense outputs of each tile; None: nothing."""
     extract_to_explain: ExtractDense | None = None
     """What `explain_tiles` needs of the dense outputs; None: what `extract` keeps."""
+    score_threshold_to_explain: float | None = None
+    """As `score_threshold`, for the boxes of `explain_image`; None: the same ones."""
     uses_class_weights = False
     """Whether `class_distribution_scores` has an effect."""
+    score_threshold: float | None = None
+    """Boxes with a higher score are needed, where that is below `conf_threshold`; None: those above it are enough."""
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Algorithm:
         seed: int = 0,
         class_names: Sequence[str] = (),
         class_distribution_scores: str = "",
+        has_dense_outputs: bool = True,
     ) -> None:
         """Every algorithm takes the same options and uses those that it needs.
 
@@ -55,6 +60,7 @@ class Algorithm:
             seed: random seed of holes and of the random baseline.
             class_names: of the detector.
             class_distribution_scores: weights of the classes as text, see `aldd.read_class_weights`.
+            has_dense_outputs: of the detector, for algorithms that can do without what they would extract.
 
         Raises:
             ConfigError: weights that do not fit the classes.
@@ -90,6 +96,13 @@ class Algorithm:
         """
         raise NotImplementedError
 
+    def describe_image(self, name: str, detections: Detections, tile_scores: Sequence[Any]) -> dict[str, Any]:
+        """Return what is kept of an image, as JSON: its `score`, and what the order of all candidates needs to know.
+
+        Args: as for `score_image`.
+        """
+        return {"score": self.score_image(name, detections, tile_scores)}
+
     def explain_tiles(
         self,
         names: Sequence[str],
@@ -117,6 +130,7 @@ def build_algorithm(
     seed: int = 0,
     class_names: Sequence[str] = (),
     class_distribution_scores: str = "",
+    has_dense_outputs: bool = True,
 ) -> Algorithm:
     """Build an algorithm by its name in config.yaml, with the options of `Algorithm`.
 
@@ -135,5 +149,6 @@ def build_algorithm(
     if class_distribution_scores.strip() and not algorithm_class.uses_class_weights:
         logger.warning("config.yaml: class_distribution_scores has no effect with %s; only aldd uses it", name)
     return algorithm_class(
-        detect=detect, seed=seed, class_names=class_names, class_distribution_scores=class_distribution_scores
-    )
+        detect=detect, seed=seed, class_names=class_names, class_distribution_scores=class_distribution_scores,
+        has_dense_outputs=has_dense_outputs,
+    )  # fmt: skip

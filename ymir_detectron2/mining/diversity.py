@@ -23,9 +23,13 @@ def extract_embedding(outputs: ImageDenseOutputs) -> np.ndarray:
     """
     features = outputs.features[min(EMBEDDING_LEVEL, len(outputs.features) - 1)]
     mean: np.ndarray = features.float().mean(dim=(1, 2)).double().cpu().numpy()  # (C, h, w) -> (C,)
-    length = float(np.linalg.norm(mean))
-    unit = mean / length if 0.0 < length < np.inf else np.zeros_like(mean)
-    return unit.astype(np.float32)
+    return unit(mean).astype(np.float32)
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """Return a vector (C,) float64 divided by its length; zeros where the length is 0 or not a finite number."""
+    length = float(np.linalg.norm(vector))
+    return vector / length if 0.0 < length < np.inf else np.zeros_like(vector)
 
 
 def near_duplicate_mask(embeddings: np.ndarray, min_distance: float) -> np.ndarray:

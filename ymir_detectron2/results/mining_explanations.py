@@ -2,16 +2,20 @@
 
     {"algorithm": "cald", "images": [{"asset": "/in/assets/8e5f.jpg", "score": -0.031, "facts": [["flip", 0.02], ...],
       "boxes": [{"xyxy": [3.0, 4.5, 12.0, 10.1], "class_name": "cat", "score": 0.61, "value": 0.02,
-                 "augmentation": "flip", "class_probs": [["cat", 0.61], ["dog", 0.33]]}]}]}
+                 "augmentation": "flip", "class_probs": [["cat", 0.61], ["dog", 0.33]]}],
+      "parts": {"gain": 0.9, "novelty": 0.8, "is_unlike": true, "is_alike": false,
+                "resembles": "8e60.jpg", "nothing_found": false,
+                "classes": [{"class_name": "cat", "evidence": 0.96, "weight": 1.5, "before": 12.0, "gain": 0.2,
+                             "is_rare": false}]}}]}
 
-Boxes are in pixels of the upright image, x2 and y2 exclusive. An image that was moved as a near-duplicate has another
-score in result.tsv.
+Boxes are in pixels of the upright image, x2 and y2 exclusive. `parts` is null but for algorithms whose scores depend on
+the images chosen before. An image that was moved as a near-duplicate has another score in result.tsv.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from pydantic import Field
 from typing_extensions import Annotated
@@ -25,6 +29,8 @@ MOST_SHOWN = 48
 """Images at the head of result.tsv that the page shows, and that may therefore be explained."""
 MOST_BOXES = 50
 """Of one image: those that come first."""
+MOST_CLASSES = 10
+"""Of the parts of one score: those that add most."""
 _MOST_IMAGES = 1000
 _MOST_BYTES = 64 << 20
 
@@ -45,6 +51,34 @@ class BoxReason(Part):
     class_probs: NamedNumbers = Field(default_factory=list)
 
 
+class ClassGain(Part):
+    """What one class adds to the gain of an image, see `mining.explanation.ClassPart`."""
+
+    class_name: Name
+    evidence: Number
+    weight: Number
+    before: Number
+    gain: Number
+    is_rare: bool
+    """Less than half of an equal share of what was labelled or chosen before is of this class."""
+
+
+class GainParts(Part):
+    """What made the score of an image whose rank depends on those before it, see `mining.explanation.ScoreParts`."""
+
+    gain: Number
+    novelty: Optional[Rate] = None
+    is_unlike: bool = False
+    """In the upper quarter of the novelties of all images that are compared, and above the median."""
+    is_alike: bool = False
+    """In the lower quarter, and below the median."""
+    resembles: Name = ""
+    """File name of the image chosen before that it resembles most; '': a labelled image, or nothing."""
+    nothing_found: bool
+    classes: Annotated[List[ClassGain], Field(max_length=MOST_CLASSES)]
+    """The largest gain first."""
+
+
 class ImageReason(Part):
     """Why one image has its score."""
 
@@ -53,6 +87,7 @@ class ImageReason(Part):
     score: Number
     facts: NamedNumbers = Field(default_factory=list)
     boxes: List[BoxReason] = Field(default_factory=list, max_length=MOST_BOXES)
+    parts: Optional[GainParts] = None
 
 
 class MiningExplanations(Part):

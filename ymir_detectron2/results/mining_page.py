@@ -18,17 +18,16 @@ from ..errors import ConfigError, printable
 from ..mining.algorithms import UNREADABLE_SCORE
 from ..untrusted_files import is_file
 from .findings import read_findings
-from .mining_explanations import FILE_NAME, MOST_SHOWN, BoxReason, ImageReason, read_explanations
+from .label_shares import CUTS, label_shares
+from .mining_explanations import FILE_NAME, MOST_SHOWN, ImageReason, read_explanations
 from .page import Section
+from .reason_words import named_box, reason_lines
 from .task_output import TaskOutput
 from .thumbnails import make_thumbnails
 
 LAST = 12
 """Images that come last, for comparison with the MOST_SHOWN that are mined first."""
 BINS = 50
-_BOXES_LISTED = 3
-_MOVED = 1e-3
-"""A score that differs by more was not computed in another batch, but changed."""
 _THUMBNAIL_BYTES = 4_000_000
 
 MEANINGS: Mapping[str, str] = {
@@ -55,6 +54,13 @@ MEANINGS: Mapping[str, str] = {
         "Margin: the score is that of the most doubtful box, 1 where two classes, or a class and the background, are"
         " equally probable. The most doubtful boxes are listed."
     ),
+    "submodular": (
+        "Submodular: the score is what an image adds to all that was labelled or comes before it, so that every"
+        " beginning of the order is worth labelling. The most probable places of an image count: each by its"
+        " probability, by how poorly the model knows its class, the less the more images of that class there are, and"
+        " the less the more it resembles what was labelled or comes before. Drawn are the boxes in doubt, of which"
+        " the text names the most doubtful first."
+    ),
     "random": "Random: the score is drawn from the file name and the seed: no image has a reason to come first.",
 }
 """What the scores and the reasons mean, by algorithm."""
@@ -72,6 +78,8 @@ class _Ranking(NamedTuple):
     scores: np.ndarray
     """Of all images that could be read, the highest first."""
     images: int
+    order: Sequence[str]
+    """The first images that could be read, as far as `label_shares` counts them."""
 
 
 def mining_section(output: TaskOutput) -> Section | None:
@@ -85,6 +93,7 @@ def mining_section(output: TaskOutput) -> Section | None:
     ranking = _read(output.mining_result)
     algorithm, reasons = _reasons(output)
     summary = output.read_json("mining-summary.json") or {}
+    shares = label_shares(output, ranking.order)
     context = {
         "ranking": ranking,
         "unreadable": ranking.images - len(ranking.scores),
@@ -93,12 +102,16 @@ def mining_section(output: TaskOutput) -> Section | None:
         "meaning": MEANINGS.get(algorithm, ""),
         "explained": sum(printable(image.asset) in reasons for image in ranking.first),
         "expects_reasons": algorithm in MINING_ALGORITHMS and MINING_ALGORITHMS[algorithm].needs_images,
+        "shares": shares,
         "images_per_second": summary.get("images_per_second"),
         "findings": read_findings(summary),
     }
     shown = _gallery(output, [*ranking.first, *ranking.last], reasons)
     first, last = shown[: len(ranking.first)], shown[len(ranking.first) :]
-    data = {"histogram": _histogram(ranking.scores), "first": first, "last": last}
+    data = {
+        "histogram": _histogram(ranking.scores), "first": first, "last": last,
+        "shares": None if shares is None else shares._asdict(),
+    }  # fmt: skip
     return Section("mining", "Mining", "mining.html.j2", context, data, ("mining.js",))
 
 
@@ -107,12 +120,15 @@ def _read(path: Path) -> _Ranking:
     first: list[_Ranked] = []
     last: Deque[_Ranked] = deque(maxlen=LAST)
     scores, images = array("d"), 0
+    order: list[str] = []
     for images, (asset, score) in enumerate(read_mining_result(path), start=1):
         if score == UNREADABLE_SCORE:
             continue
         scores.append(score)
+        if len(order) < CUTS[-1]:
+            order.append(asset)
         (first if len(first) < MOST_SHOWN else last).append(_Ranked(images, asset, score))
-    return _Ranking(first, list(last), np.frombuffer(scores, dtype=np.float64), images)
+    return _Ranking(first, list(last), np.frombuffer(scores, dtype=np.float64), images, order)
 
 
 def _reasons(output: TaskOutput) -> tuple[str, Mapping[str, ImageReason]]:
@@ -151,43 +167,12 @@ def _gallery(
     ]  # fmt: skip
 
 
-def reason_lines(score: float, reason: ImageReason | None) -> list[str]:
-    """Return what the page says below an image: the parts of its score with the boxes that decided."""
-    if reason is None:
-        return []
-    lines = []
-    if abs(reason.score - score) > _MOVED:
-        lines.append(f"scored {reason.score:.6f} by itself, and moved behind a better image that it resembles")
-    if not reason.facts:
-        return [*lines, "no box was predicted"]
-    paired = {
-        match.augmentation: (box, match) for box, match in zip(reason.boxes, reason.boxes[1:]) if match.augmentation
-    }
-    for name, value in reason.facts:
-        line = f"{name} {value:.3f}"
-        if name in paired:
-            box, match = paired[name]
-            line += f": {_named(box)}, then {_named(match)}, IoU {match.value:.2f}"
-        lines.append(line)
-    if not paired:
-        lines += [f"{_probabilities(box)}: {box.value:.3f}" for box in reason.boxes[:_BOXES_LISTED]]
-    return lines
-
-
-def _named(box: BoxReason) -> str:
-    return f"{box.class_name} {box.score:.2f}"
-
-
-def _probabilities(box: BoxReason) -> str:
-    return ", ".join(f"{name} {prob:.2f}" for name, prob in box.class_probs) or _named(box)
-
-
 def _boxes(reason: ImageReason | None) -> list[Mapping[str, Any]]:
     """Return the boxes to draw, each once: one box may decide under several augmentations."""
     drawn: dict[Any, Mapping[str, Any]] = {}
     for box in reason.boxes if reason is not None else ():
         x1, y1, x2, y2 = box.xyxy
-        label = f"{box.augmentation}: {_named(box)}" if box.augmentation else _named(box)
+        label = f"{box.augmentation}: {named_box(box)}" if box.augmentation else named_box(box)
         drawn[box.xyxy, label] = {
             "x": x1, "y": y1, "w": x2 - x1, "h": y2 - y1, "label": label, "augmentation": box.augmentation,
         }  # fmt: skip

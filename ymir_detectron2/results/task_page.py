@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from ..errors import ConfigError
+from .label_review_page import label_review_section
 from .mining_page import mining_section
 from .page import Section, write_page
 from .prediction_page import prediction_section
 from .task_output import TaskOutput, find_task_outputs
 from .training_page import training_section
 
-BUILDERS: Sequence[Callable[[TaskOutput], Section | None]] = (training_section, mining_section, prediction_section)
+BUILDERS: Sequence[Callable[[TaskOutput], Section | None]] = (
+    training_section, label_review_section, mining_section, prediction_section,
+)  # fmt: skip
 """In the order of the page; None where the folder holds nothing of the kind."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Callable, Collection, Mapping, NamedTuple, TypeVar
 from ..config.resolved_config import RESOLVED_CONFIG_NAME
 from ..contract.data_issues import DataIssues
 from ..contract.index_file import index_lines, open_index
+from ..contract.task import Task
 from ..errors import ConfigError, DatasetError, ExecutorError, printable, without_credentials
 from ..evaluation.evaluation_file import EvaluationFile, read_evaluation
 from ..evaluation.training_history import TrainingHistory, read_training_history
@@ -101,18 +102,28 @@ def read_training_files(output: TaskOutput) -> TrainingFiles | None:
 
 
 def validation_paths(output: TaskOutput, names: Collection[str]) -> dict[str, Path]:
-    """Return the validation images by their names in evaluation.json; without those that the index does not list.
+    """Return the validation images by their names in evaluation.json; without those that the index does not list."""
+    return {} if output.task is None else _listed_paths(output.task, output.task.val_index, "validation", names)
 
-    Only what the platform's index lists is opened: evaluation.json lies in a folder that others can write to.
+
+def training_paths(output: TaskOutput, names: Collection[str]) -> dict[str, Path]:
+    """Return the training images by their names in label-review.tsv; without those that the index does not list."""
+    return {} if output.task is None else _listed_paths(output.task, output.task.train_index, "training", names)
+
+
+def _listed_paths(task: Task, index: Path | None, role: str, names: Collection[str]) -> dict[str, Path]:
+    """Return images of a set by their names.
+
+    Only what the platform's index lists is opened: names lie in a folder that others can write to.
     """
-    if output.task is None or output.task.val_index is None:
-        return {}
-    paths, found = output.task.paths, {}
+    found: dict[str, Path] = {}
+    if index is None:
+        return found
     try:
-        with open_index(output.task.val_index, "validation") as file:
-            for line in index_lines(file, output.task.val_index, DataIssues()):
-                path = paths.resolve(line.asset)
-                name = printable(paths.container_path(path))
+        with open_index(index, role) as file:
+            for line in index_lines(file, index, DataIssues()):
+                path = task.paths.resolve(line.asset)
+                name = printable(task.paths.container_path(path))
                 if name in names:
                     found[name] = path
     except DatasetError:  # a page without images is better than none

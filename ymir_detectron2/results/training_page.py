@@ -30,6 +30,7 @@ def training_section(output: TaskOutput) -> Section | None:
         "best_ap": next((stage.ap for stage in files.stages if stage.is_best), None),
         "default_threshold": SCORE_THRESHOLD,
         "time": _time(files.summary),
+        "tile_size": _number(files.summary.get("tile_size")),
         "warnings": _texts(files.dataset.get("warnings"))[:_MOST_WARNINGS],
         "sets": {name: _set_rows(files.dataset.get(name)) for name in _SETS},
         "findings": {name: read_findings(_mapping(files.dataset.get(name))) for name in _SETS},

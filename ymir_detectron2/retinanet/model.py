@@ -121,7 +121,8 @@ class RetinaNet(nn.Module):
         Args:
             dense: predictions for N images.
             gt_boxes: N tensors (G, 4) float, x1 y1 x2 y2 in pixels of the resized image; G may be 0.
-            gt_classes: N tensors (G,) int64 in [0, K).
+            gt_classes: N tensors (G,) int64 in [0, K), or IGNORED: the anchors that are matched with such a box do not
+                count.
 
         Returns:
             scalars `loss_cls` and `loss_box_reg`, float32 under autocast too; both carry gradient, with or without
@@ -201,7 +202,7 @@ class RetinaNet(nn.Module):
                 labels.append(torch.full_like(matches, self.num_classes))
                 boxes.append(torch.zeros_like(anchors))
                 continue
-            image_labels = classes_of_image.to(anchors.device)[matches]
+            image_labels = classes_of_image.to(anchors.device)[matches]  # IGNORED for anchors of ignored boxes
             image_labels[kinds == BACKGROUND] = self.num_classes
             image_labels[kinds == IGNORED] = IGNORED
             labels.append(image_labels)

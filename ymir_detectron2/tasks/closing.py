@@ -10,6 +10,9 @@ from typing import Mapping, Sequence
 from ..contract.task import Task
 from ..contract.training_result import Stage
 from ..evaluation.evaluation_file import ClassEvaluation, EvaluationFile
+from ..evaluation.label_review import LIKELY_WRONG
+from ..results.first_rows import first_rows
+from .final_pass import FinalPass
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,25 @@ def log_training(task: Task, best: Stage, evaluation: EvaluationFile | None, pag
                "its ONNX model": [task.models_dir / name for name in onnx]})  # fmt: skip
     log_page(page)
     logger.info("curves: tensorboard --logdir %s", shlex.quote(str(task.tensorboard_dir)))
+
+
+def log_label_review(path: Path, scores: Sequence[float], seen: FinalPass) -> None:
+    """Log how many labels are probably wrong, and where the list is.
+
+    Args:
+        path: label-review.tsv.
+        scores: of its lines, the highest first.
+        seen: the images that were looked at.
+    """
+    images = [image for images in seen.sets.values() for image in images]
+    labels, all_images = sum(len(image.gt_classes) for image in images), sum(seen.set_sizes.values())
+    some = f" in {len(images):,} of {all_images:,} images" if len(images) < all_images else ""
+    likely = sum(score >= LIKELY_WRONG for score in scores)
+    logger.info(
+        "label review: of %s labels%s, %d %s probably wrong or missing (score %g or more)", f"{labels:,}", some, likely,
+        "is" if likely == 1 else "are", LIKELY_WRONG,
+    )  # fmt: skip
+    log_paths({"labels to look at, the likeliest first": [path]})
 
 
 def log_inference(result: Path, boxes_per_class: Mapping[str, int], *, images: int, empty_images: int) -> None:
@@ -66,6 +88,18 @@ def log_mining(result: Path, scores: Sequence[float], *, unreadable: int) -> Non
     logger.info("%d images are ranked, the most informative first: scores from %.6g to %.6g%s", len(scores),
                 max(scores, default=0.0), min(scores, default=0.0), last)  # fmt: skip
     log_paths({"result": [result]})
+
+
+def log_first_rows(result: Path) -> None:
+    """Log the first images of a ranking with their scores and, in a few words, why they come first.
+
+    Args:
+        result: result.tsv, with mining-explanations.json next to it where there are reasons.
+    """
+    rows = first_rows(result)
+    cells = [(str(row.rank), row.name, f"{row.score:.4g}", row.reason) for row in rows]
+    if cells:
+        logger.info("worth labelling first:\n%s", "\n".join(line.rstrip() for line in _aligned(cells)))
 
 
 def log_page(page: Path | None) -> None:
@@ -104,12 +138,15 @@ def class_table(classes: Sequence[ClassEvaluation]) -> str:
     if len(shown) > _MAX_ROWS:
         shown = sorted(shown, key=lambda each: 2.0 if each.ap50 is None else each.ap50)[:_MAX_ROWS]
         rest = [f"the {_MAX_ROWS} with the lowest AP50 of {len(classes)} classes; the page of the results has all"]
+    return "\n".join([*_aligned([_HEAD, *map(_row, shown)]), *rest])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line per row, with columns that are aligned in a terminal."""
     from ..evaluation.fonts import text_width  # here: it imports matplotlib, which takes a second
 
-    rows = [_HEAD, *map(_row, shown)]
-    widths = [max(text_width(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = ["  ".join(cell + " " * (width - text_width(cell)) for cell, width in zip(row, widths)) for row in rows]
-    return "\n".join([*lines, *rest])
+    widths = [max(map(text_width, column)) for column in zip(*rows)]
+    return ["  ".join(cell + " " * (width - text_width(cell)) for cell, width in zip(row, widths)) for row in rows]
 
 
 def _row(of_class: ClassEvaluation) -> tuple[str, ...]:

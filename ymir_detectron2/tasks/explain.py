@@ -1,9 +1,12 @@
-"""Explain a ranking: the algorithm runs once more on the images that come first, and says what decided."""
+"""Explain a ranking: the algorithm runs once more on the images that come first, and says what decided.
+
+Where a score depends on the images chosen before, its parts are known from the ranking, and this finds the boxes.
+"""
 
 from __future__ import annotations
 
 import itertools
-from typing import Iterator, Sequence
+from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -20,12 +23,15 @@ from ..results.mining_explanations import (
     MOST_BOXES,
     MOST_SHOWN,
     BoxReason,
+    GainParts,
     ImageReason,
     MiningExplanations,
     write_explanations,
 )
+from ..results.mining_parts import FILE_NAME as PARTS_FILE_NAME
 from .extras import extra
 from .prediction_task import PredictionTask
+from .score_parts import PoolParts
 
 MOST_IMAGES, LEAST_IMAGES, SHARE = 24, 8, 10
 """Images with boxes that are explained: one of SHARE candidates, so that a long task takes at most a tenth longer.
@@ -34,20 +40,53 @@ _DIGITS = 6
 """Of scores, as in result.tsv."""
 
 
-def add_explanations(task: PredictionTask) -> None:
-    """Write mining-explanations.json next to result.tsv; whatever goes wrong is one warning: it must not cost a result.
+def add_explanations(task: PredictionTask, parts: PoolParts | None = None) -> None:
+    """Write mining-explanations.json, and mining-parts.tsv where there are parts, next to result.tsv.
+
+    Whatever goes wrong is one warning: it must not cost a result.
 
     Args:
         task: whose result.tsv is written, by an algorithm that needs the images.
+        parts: of the scores, where they depend on the images chosen before; None: they do not.
     """
     with extra("why the first images were chosen is left out"):
+        if parts is not None:
+            parts.write(task)
         listed = itertools.islice(read_mining_result(task.run.task.mining_result), MOST_SHOWN)
-        assets = [asset for asset, score in listed if score != UNREADABLE_SCORE]
-        count = count_explained(task)
+        scores = {asset: score for asset, score in listed if score != UNREADABLE_SCORE}
+        reasons = list(explain(task, list(scores), count_explained(task)))
+        if parts is not None:
+            reasons = _with_parts(reasons, scores, parts.of_first(task.index))
         settings: MiningSettings = task.run.settings
-        images = list(explain(task, assets, count))
-        explanations = MiningExplanations(algorithm=settings.mining_algorithm, images=images)
+        explanations = MiningExplanations(algorithm=settings.mining_algorithm, images=reasons)
         write_explanations(task.run.task.output_dir / FILE_NAME, explanations)
+
+
+def remove_explanations(task: PredictionTask) -> None:
+    """Remove what an earlier task has left in the same folder: it does not explain the result to come."""
+    with extra("why the first images of an earlier task were chosen stays in its files"):
+        for name in (FILE_NAME, PARTS_FILE_NAME):
+            (task.run.task.output_dir / name).unlink(missing_ok=True)
+
+
+def _with_parts(
+    reasons: Sequence[ImageReason], scores: Mapping[str, float], parts: Mapping[str, GainParts]
+) -> list[ImageReason]:
+    """Return the reasons of all listed images: with their parts, also those that were not predicted again.
+
+    Args:
+        reasons: of the images that were.
+        scores: of result.tsv by asset, in its order.
+        parts: by asset.
+    """
+    by_asset = {reason.asset: reason for reason in reasons}
+    return [
+        by_asset.get(printable(asset), ImageReason(asset=printable(asset), score=score)).model_copy(
+            # the score of an image by itself says nothing of its place
+            update={"score": round(score, _DIGITS), "parts": parts.get(asset)}
+        )
+        for asset, score in scores.items()
+    ]
 
 
 def count_explained(task: PredictionTask) -> int:
@@ -61,6 +100,8 @@ def explain(task: PredictionTask, assets: Sequence[str], count: int) -> Iterator
     Those that cannot be read any more are left out.
     """
     detector, algorithm = task.detector(), build_task_algorithm(task)
+    if algorithm.score_threshold_to_explain is not None:
+        detector.score_threshold = min(task.result_threshold, algorithm.score_threshold_to_explain)
     entries = [IndexEntry(asset, task.run.task.paths.resolve(asset), None) for asset in assets]
     hooks = PredictionHooks(algorithm.extract_to_explain or algorithm.extract, algorithm.explain_tiles)
     for entry, image in zip(entries, task.predict_images(entries, hooks, task.tiling)):
@@ -74,16 +115,20 @@ def explain(task: PredictionTask, assets: Sequence[str], count: int) -> Iterator
 
 
 def build_task_algorithm(task: PredictionTask) -> Algorithm:
-    """Build the algorithm of a mining task with its detector."""
+    """Build the algorithm of a mining task with its detector, which from then on predicts all boxes that it needs."""
     settings: MiningSettings = task.run.settings
     detector = task.detector()
-    return build_algorithm(
+    algorithm = build_algorithm(
         settings.mining_algorithm,
         detect=detector.detect,
         seed=settings.seed,
         class_names=detector.class_names,
         class_distribution_scores=settings.class_distribution_scores,
+        has_dense_outputs=detector.has_dense_outputs,
     )
+    if algorithm.score_threshold is not None:
+        detector.score_threshold = min(task.result_threshold, algorithm.score_threshold)
+    return algorithm
 
 
 def _image_reason(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from typing import Any, Iterable, Iterator
@@ -18,7 +19,7 @@ from ..engines.base import DetectorOptions
 from ..engines.registry import load_engine
 from ..errors import ConfigError, ModelError
 from ..inference.predict import ImagePrediction, PredictionHooks, predict_images
-from ..inference.tiling import Tiling
+from ..tile_windows import Tiling
 from .script import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -69,8 +70,8 @@ class PredictionTask:
 
     @property
     def tiling(self) -> Tiling:
-        """How images are cut into tiles."""
-        return Tiling.of_size(self.settings.tile_size, self.settings.tile_overlap)
+        """How images are cut into tiles; it may be the model that decides, which is loaded for that."""
+        return Tiling.of_keys(self.settings.tile_size, self.settings.tile_overlap, self.detector().tiling)
 
     def detector(self) -> Detector:
         """Return the detector, loaded at the first call: a task whose rows are all on disk needs none."""
@@ -79,7 +80,15 @@ class PredictionTask:
                 self.settings, self.run.task.gpu_ids, self.options.values, self.run.task.class_names
             )
             self._detector = load_engine(self.run.engine_name).load_detector(self.package, options)
+            if size := self.tiling.size:
+                why = "" if self.settings.tile_size else ", as in the training of the model"
+                logger.info("images are predicted as a whole and in tiles of %d px%s", size, why)
         return self._detector
+
+    @functools.cached_property
+    def result_threshold(self) -> float:
+        """Boxes of a result have a higher score; kept, since an algorithm may lower the threshold of the detector."""
+        return self.detector().score_threshold
 
     @property
     def arithmetic(self) -> str:

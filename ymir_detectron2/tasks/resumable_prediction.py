@@ -51,14 +51,19 @@ class ResumablePrediction:
     it there: an earlier one that was interrupted, or mining in a task that infers as well.
     """
 
-    def __init__(self, task: PredictionTask, kind: str, verb: str, to_come: int = 0) -> None:
+    def __init__(
+        self, task: PredictionTask, kind: str, verb: str, to_come: int = 0,
+        is_scored: Callable[[Row], bool] = lambda row: True,
+    ) -> None:  # fmt: skip
         """
         Args:
             kind: of the rows, "mining" or "infer"; those of another kind are not used.
             verb: what is done with an image, for the log: "mined", "inferred".
             to_come: images that are predicted once more afterwards, for the time that is left.
+            is_scored: tells whether a row of mining holds what its algorithm keeps, besides the score.
         """
         self._task = task
+        self._is_scored = is_scored
         self._verb = verb
         self._to_come = to_come
         self._total = len(task.index)
@@ -174,7 +179,8 @@ class ResumablePrediction:
             return type(row) is dict and type(row["error"]) is str
         boxes = row.get("boxes")
         has_boxes = not self._has_boxes or (type(boxes) is list and all(map(can_be_result_box, boxes)))
-        return has_boxes and (not self._has_scores or type(row.get("score")) in (int, float))
+        has_score = not self._has_scores or (type(row.get("score")) in (int, float) and self._is_scored(row))
+        return has_boxes and has_score
 
     def _count_images(self, blocks: set[int]) -> int:
         """Only the last block may hold fewer than BLOCK."""

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Callable, Generic, Iterator, Sequence
 
 from ..config.read_settings import TaskSettings, read_settings, unimplemented_keys
@@ -49,6 +50,12 @@ class TaskRun(Generic[TaskSettings]):
     """Several machines, which need not see the same /out."""
     start: str = ""
     """Names this start of the task, the same for all its steps and processes on this machine."""
+    begin_s: float = field(default_factory=time.monotonic)
+    """When this process began with the task, by `time.monotonic`."""
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since this process began with the task."""
+        return time.monotonic() - self.begin_s
 
 
 def run_script(

@@ -15,7 +15,7 @@ from ..config.args_options import parse_args_options
 from ..config.resolved_config import RESOLVED_CONFIG_NAME
 from ..config.train_settings import TrainSettings
 from ..contract.kept_work import STAGES_RECORD, TRAINING_DIR
-from ..contract.model_package import find_model_package
+from ..contract.model_package import ModelPackage, find_model_package
 from ..contract.task import Task
 from ..contract.training_result import Stage, TrainingResult
 from ..dataset.conversion import coco_files, convert_task
@@ -24,13 +24,16 @@ from ..engines.registry import load_engine
 from ..engines.zoo import find_config_file
 from ..errors import ConfigError, ExecutorError, StoppedError
 from ..evaluation.evaluation_file import EvaluationFile, read_evaluation
+from ..evaluation.label_review_file import FILE_NAME as LABEL_REVIEW_NAME
 from ..evaluation.training_history import NAME as HISTORY_NAME
 from ..training.job import TrainJob, TrainSummary
-from .closing import log_page, log_training
+from .closing import log_label_review, log_page, log_training
 from .export import export_best_stage, require_exporter
+from .package_statistics import add_statistics
 from .report_page import add_task_page
 from .script import TaskRun
 from .stages import add_stage
+from .training_review import review_training
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,9 @@ def train(run: TaskRun[TrainSettings]) -> None:
     files = convert_task(task) if run.is_local_main else coco_files(task)
 
     engine = load_engine(run.engine_name)  # imports torch, which takes seconds
+    if _needs_torch_engine(run, pretrained):
+        logger.info("engine torch (detectron2 does not train on the tiles of the chosen model): training")
+        engine = load_engine("torch")
     resume_dir = task.output_dir / TRAINING_DIR
     result = TrainingResult(
         task.models_dir, task.training_result, writes_stages=task.writes_stages, record=resume_dir / STAGES_RECORD
@@ -77,6 +83,7 @@ def train(run: TaskRun[TrainSettings]) -> None:
         on_warning=lambda sentence: add_warning(task, sentence),
         on_resume=result.restore,
         stop_requested=run.stop.requested,
+        elapsed_s=run.elapsed_s,
     )
     try:
         summary = engine.train(job)
@@ -87,8 +94,10 @@ def train(run: TaskRun[TrainSettings]) -> None:
         raise
     if run.is_main:
         export_best_stage(job, result)
-        repeat_warnings(task)  # before the last lines, which say what came out
         evaluation = _read_evaluation(result)
+        review = review_training(run, job, result.best(), summary.final_pass_images)
+        add_statistics(job, result, evaluation, () if review is None else review.seen.peaks)
+        repeat_warnings(task)  # before the last lines, which say what came out
         _write_summary(task, summary, result.best(), evaluation)
         page = add_task_page(task)
         # only now: a restart before this line resumes from the last checkpoint, at the end of the training
@@ -96,6 +105,17 @@ def train(run: TaskRun[TrainSettings]) -> None:
         with contextlib.suppress(OSError):  # not empty: another task has partial results there
             resume_dir.parent.rmdir()
         log_training(task, result.best(), evaluation, page)
+        if review is not None and review.scores is not None:
+            log_label_review(task.output_dir / LABEL_REVIEW_NAME, review.scores, review.seen)
+
+
+def _needs_torch_engine(run: TaskRun[TrainSettings], pretrained: ModelPackage | None) -> bool:
+    """Return whether `engine: auto` has to be another one, which only the file of the chosen model says."""
+    if run.engine_name == "torch" or run.settings.engine != "auto" or run.settings.tile_size:
+        return False
+    from ..training.training_views import tiling_of  # imports torch
+
+    return tiling_of(pretrained).size > 0
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -117,7 +137,9 @@ def _write_summary(task: Task, summary: TrainSummary, best: Stage, evaluation: E
     )  # fmt: skip
     with atomic_write(task.output_dir / "train-summary.json") as file:
         thresholds = {"all": None, "by_class": {}} if evaluation is None else evaluation.best_thresholds
-        content = {**summary._asdict(), "best_stage": best.name, "ap50": best.map50, "thresholds": thresholds}
+        figures = summary._asdict()
+        del figures["final_pass_images"]  # of no interest to anybody else
+        content = {**figures, "best_stage": best.name, "ap50": best.map50, "thresholds": thresholds}
         json.dump(content, file, indent=2)
 
 

@@ -16,6 +16,8 @@ from PIL import Image
 from ..sources.labelled_image import AnnotatedImage, LabelledBox
 
 CLASS_NAMES = ("bar", "disc", "triangle")
+DRAWN_SHAPES = (*CLASS_NAMES, "cross", "star")
+"""All that `paint_shapes` can paint. `draw_images` draws those of CLASS_NAMES only."""
 IMAGE_SIDES = (160, 192, 224, 256)
 """Widths and heights to choose from, in pixels."""
 
@@ -29,8 +31,10 @@ ROTATED_SHARE = 0.25
 _MIN_OBJECT_SIDE = 16
 _MAX_OBJECTS = 4
 _MAX_COVERED_SHARE = 0.1
-_HUES = {"bar": (45, 85), "disc": (-12, 22), "triangle": (100, 150)}
-"""OpenCV hue, 0 to 179 for the full circle: greens; reds to oranges; blues to violets."""
+_HUES = {"bar": (45, 85), "disc": (-12, 22), "triangle": (100, 150), "cross": (45, 85), "star": (100, 150)}
+"""OpenCV hue, 0 to 179 for the full circle: greens; reds to oranges; blues to violets.
+
+Crosses have the hues of bars, stars those of triangles: only their outlines tell them apart."""
 
 _ORIENTATION_TAG = 0x0112
 _TURNS_TO_STORE = {6: 1, 3: 2, 8: 3}
@@ -38,7 +42,7 @@ _TURNS_TO_STORE = {6: 1, 3: 2, 8: 3}
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """One object: its class and the pixels it covers."""
 
     class_name: str
@@ -73,23 +77,35 @@ def _draw_image(folder: Path, number: int, seed: int, image_sides: Sequence[int]
     # changing the order of the draws below changes every image: tests and benchmarks compare with earlier ones
     rng = np.random.default_rng([seed, number])
     height, width = (int(side) for side in rng.choice(np.asarray(image_sides), size=2))
-    canvas = _draw_background(rng, height, width)
+    canvas = draw_background(rng, height, width)
     count = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, _MAX_OBJECTS + 1))
-    shapes: list[_Shape] = []
-    for _ in range(count):
-        for _ in range(20):  # attempts: a small image may have no room for another shape
-            shape = _random_shape(rng, height, width)
-            if shape and all(_covered_share(shape.box, other.box) <= _MAX_COVERED_SHARE for other in shapes):
-                shapes.append(shape)
-                break
-    for shape in shapes:
-        _paint_shape(rng, canvas, shape)
+    shapes = paint_shapes(rng, canvas, [""] * count)
     canvas += rng.normal(0, rng.uniform(2, 7), canvas.shape)
     path = _save_image(rng, folder / f"image_{number:04d}", np.clip(canvas, 0, 255).astype(np.uint8))
     return AnnotatedImage(path, tuple(shape.box for shape in shapes))
 
 
-def _draw_background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def paint_shapes(rng: np.random.Generator, canvas: np.ndarray, class_names: Sequence[str]) -> list[Shape]:
+    """Paint a shape for each class name at a random place, with hardly any overlap, and return those that found room.
+
+    Args:
+        canvas: (H, W, 3) float64 BGR, painted on.
+        class_names: of `DRAWN_SHAPES`; '' is one of CLASS_NAMES at random.
+    """
+    height, width = canvas.shape[:2]
+    shapes: list[Shape] = []
+    for class_name in class_names:
+        for _ in range(20):  # attempts: a small image may have no room for another shape
+            shape = _random_shape(rng, height, width, class_name or str(rng.choice(CLASS_NAMES)))
+            if shape and all(_covered_share(shape.box, other.box) <= _MAX_COVERED_SHARE for other in shapes):
+                shapes.append(shape)
+                break
+    for shape in shapes:
+        _paint_shape(rng, canvas, shape)
+    return shapes
+
+
+def draw_background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Return (H, W, 3) float64 BGR: soft blotches of dull colour, shading from one side, lines and specks."""
     base = rng.uniform(70, 185) + rng.uniform(-18, 18, size=3)
     canvas: np.ndarray = np.broadcast_to(base, (height, width, 3)).copy()
@@ -115,9 +131,8 @@ def _draw_background(rng: np.random.Generator, height: int, width: int) -> np.nd
     return canvas
 
 
-def _random_shape(rng: np.random.Generator, height: int, width: int) -> _Shape | None:
+def _random_shape(rng: np.random.Generator, height: int, width: int, class_name: str) -> Shape | None:
     """Return a shape between 16 pixels and half the shorter side of the image, or None if its area is too small."""
-    class_name = str(rng.choice(CLASS_NAMES))
     largest = max(min(height, width) / 2, _MIN_OBJECT_SIDE + 1)
     side = float(np.exp(rng.uniform(np.log(_MIN_OBJECT_SIDE), np.log(largest))))  # as many small as large ones
     margin = side / 2 + 1
@@ -125,7 +140,7 @@ def _random_shape(rng: np.random.Generator, height: int, width: int) -> _Shape |
     points = centre + _outline(rng, class_name) * side / 2
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 1)
-    return _Shape(class_name, mask.astype(bool)) if int(mask.sum()) >= 40 else None
+    return Shape(class_name, mask.astype(bool)) if int(mask.sum()) >= 40 else None
 
 
 def _outline(rng: np.random.Generator, class_name: str) -> np.ndarray:
@@ -138,6 +153,15 @@ def _outline(rng: np.random.Generator, class_name: str) -> np.ndarray:
     elif class_name == "triangle":
         angles = np.array([0, 2, 4]) * np.pi / 3 + rng.uniform(-0.25, 0.25, size=3)
         points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    elif class_name == "star":
+        angles = np.arange(10) * np.pi / 5
+        radii = np.where(np.arange(10) % 2, 0.42, 1.0)  # tips and notches by turns
+        points = radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    elif class_name == "cross":
+        long, short = 0.95, 0.3
+        quarter = np.array([[long, short], [short, short], [short, long]])
+        turned_by_quarters = [quarter @ np.array([[c, s], [-s, c]]) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+        points = np.concatenate(turned_by_quarters)
     else:
         half = np.arctan(rng.uniform(0.3, 0.6))
         angles = np.array([half, np.pi - half, np.pi + half, -half])
@@ -147,7 +171,7 @@ def _outline(rng: np.random.Generator, class_name: str) -> np.ndarray:
     return turned
 
 
-def _paint_shape(rng: np.random.Generator, canvas: np.ndarray, shape: _Shape) -> None:
+def _paint_shape(rng: np.random.Generator, canvas: np.ndarray, shape: Shape) -> None:
     """Fill a shape with the colour of its class, shaded along one direction."""
     colour = np.array(_random_colour(rng, shape.class_name))
     height, width = shape.mask.shape

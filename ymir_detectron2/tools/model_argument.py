@@ -20,7 +20,7 @@ import zlib
 from pathlib import Path
 from typing import Iterator, Mapping
 
-from ..contract.model_package import WEIGHT_SUFFIXES
+from ..contract.model_package import STATISTICS_NAME, WEIGHT_SUFFIXES
 from ..errors import ConfigError, StorageError
 from ..untrusted_files import is_file, open_regular, path_below
 from .packed_model import (
@@ -54,7 +54,7 @@ def open_model(source: ModelSource) -> Iterator[PackedStage]:
     if not isinstance(source, Path):
         yield pack_best_stage(source)
     elif source.suffix in WEIGHT_SUFFIXES:
-        yield pack_best_stage([source, *_configs_of(source)])
+        yield pack_best_stage([source, *_companions_of(source)])
     elif source.is_dir():
         yield _stage_of_folder(source)
     elif is_file(source):
@@ -64,10 +64,16 @@ def open_model(source: ModelSource) -> Iterator[PackedStage]:
         raise ConfigError(f"{source}: no such model; {_KINDS}")
 
 
-def _configs_of(weights: Path) -> list[Path]:
-    """Return the config.yaml of a weight file, [] if there is none: of a training, each stage has one in its folder."""
-    places = (weights.with_suffix("") / "config.yaml", weights.with_name("config.yaml"))
-    return [place for place in places if is_file(place)][:1]
+def _companions_of(weights: Path) -> list[Path]:
+    """Return the config.yaml and the statistics of a weight file, as far as there are any.
+
+    Of a training, each stage has them in its folder. The statistics above it are those of the best stage, which may be
+    another one.
+    """
+    stage, folder = weights.with_suffix(""), weights.parent
+    configs = [place for place in (stage / "config.yaml", folder / "config.yaml") if is_file(place)][:1]
+    statistics = (stage if stage.is_dir() else folder) / STATISTICS_NAME
+    return [*configs, *([statistics] if is_file(statistics) else [])]
 
 
 def training_class_names(source: ModelSource | None) -> list[str]:
@@ -88,8 +94,7 @@ def _stage_of_folder(folder: Path) -> PackedStage:
         names = ", ".join(path.name for path in weights[:10])
         raise ConfigError(f"{folder}: which of {names} is meant? It has no {RESULT_FILE}; give one of the files")
     if weights:
-        config = folder / "config.yaml"
-        return pack_best_stage([*weights, *([config] if is_file(config) else [])])
+        return pack_best_stage([*weights, *_companions_of(weights[0])])
     if is_file(folder.parent / RESULT_FILE):  # of a stage, /out/models has the weights, its folder the config.yaml
         return pack_stage(folder.parent / RESULT_FILE, folder.name)
     raise ConfigError(f"{folder}: holds no model: neither {RESULT_FILE}, {INFO_FILE} nor weights; {_KINDS}")

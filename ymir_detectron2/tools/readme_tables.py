@@ -101,12 +101,20 @@ def _key_table(
     for field in fields:
         text, effects = texts[field.name], effects_of(field)
         name, default = f"`{field.name}`", _default(field.default)
-        kind = _TYPE_WORDS[language][Path if effects.is_path else types[field.name]]
+        kind = _kind(types[field.name], effects, language)
         # the order of the columns is that of the page which Chinese users know
         head = (name, default, kind) if is_zh else (name, kind, default)
         meaning, advice = (text.meaning_zh, text.advice_zh) if is_zh else (text.meaning, text.advice)
         rows.append((*head, meaning + _choices(effects, language) + _engines(effects, language), advice))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _kind(declared: Any, effects: Effects, language: str) -> str:
+    """Return the type of a key in words; of a number that may be a word, both."""
+    plain = Path if effects.is_path else int if effects.words else declared
+    return (" 或 " if language == "zh" else " or ").join(
+        [_TYPE_WORDS[language][plain], *(f"`{word}`" for word in effects.words)]
+    )
 
 
 def _default(value: Any) -> str:

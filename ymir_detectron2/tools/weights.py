@@ -1,14 +1,16 @@
-"""Published weights for hosts without internet: list, fetch, verify, pack for YMIR's model import, pin.
+"""Weights for hosts without internet: the published ones, and the ResNet of an ONNX file.
 
     python3 -m ymir_detectron2.tools.weights list
     python3 -m ymir_detectron2.tools.weights fetch --into /weights all|none|NAME[,NAME...]
     python3 -m ymir_detectron2.tools.weights verify --from /weights [NAMES]
     python3 -m ymir_detectron2.tools.weights pack --from /weights --into FOLDER [NAMES]
     python3 -m ymir_detectron2.tools.weights pin [NAMES]
+    python3 -m ymir_detectron2.tools.weights from-onnx MODEL.onnx FILE.pth
 
 A file is checked by its SHA-256 where one is pinned, else by the digits of its MD5 that its name may contain, and
 always by its tensors. `pin` downloads the files, and writes their SHA-256 into the checkout: from then on nothing else
-is accepted. Proxies are those of https_proxy and no_proxy; SSL_CERT_FILE adds certificate authorities.
+is accepted. Proxies are those of https_proxy and no_proxy; SSL_CERT_FILE adds certificate authorities. `from-onnx`
+writes a backbone for MODEL.WEIGHTS, and prints the keys of its network.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Sequence
+
+import yaml
 
 from ..errors import ConfigError, ExecutorError, ModelError
 from ..file_digest import file_digest
@@ -70,6 +74,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     pin = commands.add_parser("pin", help="download, and write the SHA-256 into the checkout")
     pin.add_argument("names", nargs="?", default="all", help=names_help)
     pin.set_defaults(run=_pin)
+
+    from_onnx = commands.add_parser("from-onnx", help="write the ResNet of an ONNX file as MODEL.WEIGHTS")
+    from_onnx.add_argument("onnx", type=Path, metavar="MODEL.onnx")
+    from_onnx.add_argument("weights", type=Path, metavar="FILE.pth")
+    from_onnx.set_defaults(run=_from_onnx)
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -131,6 +140,14 @@ def _pin(options: argparse.Namespace) -> int:
             write_pins({**read_pins(), weights.place: file_digest(path)})
             path.unlink()
             print(f"{weights.name}: pinned in {PINS_FILE}; commit it", flush=True)
+    return 0
+
+
+def _from_onnx(options: argparse.Namespace) -> int:
+    """Print what belongs into a `config_file`."""
+    from .onnx_backbone import convert  # here: with torch
+
+    print(yaml.safe_dump({"MODEL": convert(options.onnx, options.weights)}, sort_keys=False), end="")
     return 0
 
 

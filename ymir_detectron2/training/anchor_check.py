@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import distributed
 from ..config.engine_config import AnyConfig, EngineConfig
-from ..dataset.coco_json import CocoDataset
+from ..dataset.coco_json import IGNORED, CocoDataset
 from ..retinanet.anchor_fit import Lists, fit_anchors, missed_share, resized_wh
 from .job import TrainJob
 
@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 SIZES, RATIOS = "MODEL.ANCHOR_GENERATOR.SIZES", "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS"
 _MANY_MISSED = 0.05  # share of boxes from which on a warning recommends to fit the anchors
-_SMALL_PX = 8  # the stride of the finest level of features: such a box has less than one cell of it
+SMALL_PX = 8
+"""The stride of the finest level of features: a box with a smaller side has less than one cell of it."""
 _MANY_SMALL = 0.05
 
 
@@ -32,7 +33,7 @@ def with_checked_anchors(job: TrainJob, cfg: AnyConfig, train_set: CocoDataset) 
         return cfg
     boxes_wh = _training_wh(cfg, train_set)
     _warn_of_small_boxes(job, boxes_wh)
-    sizes, ratios = _per_level(cfg[SIZES]), _per_level(cfg[RATIOS])
+    sizes, ratios = per_level(cfg[SIZES]), per_level(cfg[RATIOS])
     if job.settings.anchors and _may_fit(job):
         fit = fit_anchors(boxes_wh, sizes, ratios, seed=job.settings.seed)
         logger.info(
@@ -57,11 +58,13 @@ def _warn_of_missed_boxes(job: TrainJob, missed: float, remedy: str) -> None:
 
 
 def _warn_of_small_boxes(job: TrainJob, boxes_wh: np.ndarray) -> None:
-    small = float((boxes_wh.min(axis=1) < _SMALL_PX).mean()) if len(boxes_wh) else 0.0
+    small = float((boxes_wh.min(axis=1) < SMALL_PX).mean()) if len(boxes_wh) else 0.0
     if small > _MANY_SMALL and distributed.rank() == 0:
+        has_tiles = job.settings.tile_size not in (0, "none")
+        remedy = "choose smaller tiles (tile_size)" if has_tiles else "set tile_size: auto"
         job.on_warning(
-            f"{small:.0%} of the training boxes have a side below {_SMALL_PX} px at the size of the network, where"
-            " little of them is left; raise image_size, or cut the images into tiles"
+            f"{small:.0%} of the training boxes have a side below {SMALL_PX} px at the size of the network, where"
+            f" little of them is left; raise image_size, or {remedy}"
         )
 
 
@@ -81,18 +84,25 @@ def _may_fit(job: TrainJob) -> bool:
     return not obstacle
 
 
-def _training_wh(cfg: EngineConfig, dataset: CocoDataset) -> np.ndarray:
-    """Return (M, 2) widths and heights of the M boxes of a set at the middle one of the training sizes."""
+def typical_short_edge(cfg: EngineConfig) -> int:
+    """Return the middle one of the training sizes, in pixels; 0: images keep their size."""
     short_edges = sorted(cfg["INPUT.MIN_SIZE_TRAIN"])
-    short_edge = int(short_edges[len(short_edges) // 2])
     if cfg["INPUT.MIN_SIZE_TRAIN_SAMPLING"] == "range":
-        short_edge = (short_edges[0] + short_edges[-1]) // 2
+        return int(short_edges[0] + short_edges[-1]) // 2
+    return int(short_edges[len(short_edges) // 2])
+
+
+def _training_wh(cfg: EngineConfig, dataset: CocoDataset) -> np.ndarray:
+    """Return (M, 2) widths and heights of the M objects of a set at the typical one of the training sizes."""
     hw_of_boxes = np.repeat(dataset.image_hw, np.diff(dataset.box_starts), axis=0)  # (N, 2) -> (M, 2)
-    return resized_wh(dataset.boxes_xyxy, hw_of_boxes, short_edge, cfg["INPUT.MAX_SIZE_TRAIN"])
+    is_object = dataset.classes != IGNORED
+    return resized_wh(
+        dataset.boxes_xyxy[is_object], hw_of_boxes[is_object], typical_short_edge(cfg), cfg["INPUT.MAX_SIZE_TRAIN"]
+    )
 
 
-def _per_level(values: Any) -> Lists:
-    """Return one list per level, or a single one for all; detectron2 accepts it without its outer list too."""
+def per_level(values: Any) -> Lists:
+    """Return sizes or ratios as one list per level, or a single one for all; detectron2 takes it without outer list."""
     if values and not isinstance(values[0], (list, tuple)):
         values = [values]
     return [[float(value) for value in level] for level in values]

@@ -16,6 +16,8 @@ MIN_VISIBLE = 0.25
 """A box of which a crop leaves less than this share of its area is dropped."""
 _GREY = 114  # around the images of a mosaic; near the mean of COCO
 _SCALES = (0.8, 1.25)
+_COLOUR_CHANGES = {"light_jitter": (0.1, 0.1, 0.0), "colour_jitter": (0.3, 0.3, 0.5)}
+"""Largest change of brightness, contrast and saturation: another hour of the same lamp, and another lamp."""
 _MIN_CROP = 0.6  # of either side
 
 
@@ -31,7 +33,7 @@ class LabelledImage(NamedTuple):
     boxes_xyxy: np.ndarray
     """(G, 4) float32."""
     classes: np.ndarray
-    """(G,) int64."""
+    """(G,) int64, or `coco_json.IGNORED`."""
 
 
 def flip(image: LabelledImage, *, horizontally: bool) -> LabelledImage:
@@ -104,7 +106,7 @@ def mosaic(images: Sequence[LabelledImage]) -> LabelledImage:
 def augmentation_bytes_per_pixel(names: Sequence[str]) -> int:
     """Return the memory that the augmentations of a training image need at their peak, besides the image itself."""
     others = 3 * 3 + 3 if "mosaic" in names else 0  # three images as large, and the canvas
-    return others + (4 * 3 + 4 + 3 if "colour_jitter" in names else 0)  # float32, its grey, and the result
+    return others + (4 * 3 + 4 + 3 if _COLOUR_CHANGES.keys() & set(names) else 0)  # float32, its grey, and the result
 
 
 class Augmentations:
@@ -130,9 +132,10 @@ class Augmentations:
             image = crop(image, *_random_window(image.image_hwc.shape[:2], generator))
         if "vertical_flip" in self._names and generator.random() < 0.5:
             image = flip(image, horizontally=False)
-        if "colour_jitter" in self._names and generator.random() < 0.5:
-            factors = generator.uniform((0.7, 0.7, 0.5), (1.3, 1.3, 1.5))
-            image = image._replace(image_hwc=jitter_colours(image.image_hwc, *map(float, factors)))
+        for name, largest_change in _COLOUR_CHANGES.items():
+            if name in self._names and generator.random() < 0.5:
+                factors = 1 + generator.uniform(-1.0, 1.0, 3) * np.asarray(largest_change)
+                image = image._replace(image_hwc=jitter_colours(image.image_hwc, *map(float, factors)))
         return image
 
     def scale(self, generator: np.random.Generator) -> float:

@@ -22,11 +22,12 @@ from ..contract.kept_work import CHECKPOINT_NAME
 from ..errors import ConfigError, ModelError, StorageError, briefly, is_out_of_memory
 from ..file_digest import file_digest
 from ..retinanet.checkpoint import read_content, write_content
+from ..tile_windows import Tiling
 from .job import TrainJob
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _MAX_KEPT = 2
 _MAX_SECONDS_BETWEEN = 600.0  # so much is lost at most when the machine fails
 _FREE_KEYS = frozenset(
@@ -171,7 +172,9 @@ def restoring(path: Path) -> Iterator[None]:
         raise ModelError(f"{path}: is damaged ({type(error).__name__}: {finding})") from error
 
 
-def fingerprint(job: TrainJob, cfg: EngineConfig, engine: str, arithmetic: str) -> dict[str, str]:
+def fingerprint(
+    job: TrainJob, cfg: EngineConfig, engine: str, arithmetic: str, tiling: Tiling = Tiling()  # noqa: B008 - immutable
+) -> dict[str, str]:
     """Return everything that identifies a training, as texts, and its arithmetic; see `difference`."""
     settings = values_where(job.settings, lambda effects: not effects.resumable)
     # tuples and lists alike: the configuration of each engine has its own
@@ -184,6 +187,8 @@ def fingerprint(job: TrainJob, cfg: EngineConfig, engine: str, arithmetic: str) 
         "class_names": ", ".join(job.class_names),
         "training set": file_digest(job.train_json)[:16],
         "validation set": file_digest(job.val_json)[:16],
+        # what `auto` or the chosen model have come to, so that the keys themselves may differ
+        **{name: str(pixels) for name, pixels in tiling.as_metadata().items()},
         "pretrained model": str(job.pretrained.weights) if job.pretrained else "",
     }
 

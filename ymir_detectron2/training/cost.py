@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..progress import describe_duration
-from .time_left import TimeLeft, TrainingPlan
+from .time_left import TimeLeft
+from .training_plan import TrainingPlan
 
 MANY_PASSES = 200
 """Passes through a set from which on a training is far more likely to be mistaken than to gain by it."""
@@ -15,11 +16,11 @@ _SMALL_CONFIG = "configs/CPU/retinanet_R_18_FPN_small.yaml"
 
 def describe_plan(plan: TrainingPlan, *, batch_size: int, num_train_images: int, num_val_images: int) -> str:
     """Return what there is to do, in epochs and evaluations."""
-    count = plan.evaluations_until(plan.max_iter)
+    count = plan.evaluations_between(0, plan.end_step)
     evaluations = f"{count} evaluations on {num_val_images} validation images, every {plan.eval_period} steps"
     if count == 1:
         evaluations = f"1 evaluation on {num_val_images} validation images, after the last step"
-    epochs = plan.max_iter * batch_size / num_train_images
+    epochs = plan.end_step * batch_size / num_train_images
     return f"{_three_digits(epochs)} epochs of {num_train_images} training images; {evaluations}"
 
 
@@ -29,7 +30,7 @@ def _three_digits(number: float) -> str:
 
 def many_passes_warning(plan: TrainingPlan, *, batch_size: int, num_train_images: int, patience: int) -> str:
     """Return a warning of a set that is gone through too often; '' where it is not, or early stopping is on."""
-    passes = plan.max_iter * batch_size / num_train_images
+    passes = plan.end_step * batch_size / num_train_images
     if passes <= MANY_PASSES or patience:
         return ""
     return (
@@ -39,7 +40,7 @@ def many_passes_warning(plan: TrainingPlan, *, batch_size: int, num_train_images
     )
 
 
-def describe_expected_end(time_left: TimeLeft, patience: int) -> str:
+def describe_expected_end(time_left: TimeLeft, patience: int, max_hours: float = 0.0) -> str:
     """Return when the task is expected to end, and what its steps and evaluations take; '' before the first step."""
     left_s, step_s, evaluation_s = time_left.left_s, time_left.seconds_per_step, time_left.seconds_per_evaluation
     if left_s is None or step_s is None or evaluation_s is None:
@@ -47,6 +48,8 @@ def describe_expected_end(time_left: TimeLeft, patience: int) -> str:
     is_estimate = not time_left.is_evaluation_measured
     evaluation = describe_duration(evaluation_s) + " per evaluation" + " (estimated from the steps)" * is_estimate
     earlier = f"; early stopping (patience {patience}) may end it earlier" if patience else ""
+    if 0 < 3600 * max_hours < left_s:
+        earlier = f"; max_hours {max_hours:g} will end it earlier"
     return f"expected end in {describe_duration(left_s)}: {step_s:.3f} s per step, {evaluation}{earlier}"
 
 

@@ -1,16 +1,26 @@
-"""Early stopping: end a training whose evaluations no longer improve.
+"""Early stopping: find the evaluation from which on a training no longer improves.
 
-`best_metric` names the metric that decides, here and for the best stage of result.yaml.
+`best_metric` names the metric that decides, here and for the best stage of result.yaml. What follows is in
+end_of_training.py: the learning rate decays, and the training ends.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any, Mapping
 
 from ..evaluation.metrics import Metrics
 
 _METRIC_FIELDS = {"map50": "ap50", "map": "ap", "map75": "ap75", "mar": "ar100"}
+MIN_DELTA = 0.005
+"""A smaller rise is none: half a point of AP is less than what two seeds differ by."""
+SMOOTHED_OVER = 3
+"""Evaluations of which the mean is judged: on few validation images AP goes up and down, and a single lucky evaluation
+would be the best for long."""
+FOUND_SOMETHING = 0.05
+"""Below it a training has not found its objects yet, which is no plateau."""
+_TIMES_PATIENCE_BEFORE = 3
 
 
 def metric_value(metrics: Metrics | None, best_metric: str) -> float:
@@ -21,28 +31,51 @@ def metric_value(metrics: Metrics | None, best_metric: str) -> float:
 
 
 class EarlyStopping:
-    """Stop after `patience` evaluations in a row that are no better than the best one before."""
+    """Find a plateau: `patience` evaluations in a row in which the smoothed metric has not risen.
+
+    It has risen where the mean of the last three evaluations is `MIN_DELTA` above the best such mean before: a slow but
+    steady rise adds up, and is none only if it is too small over the whole patience.
+    """
 
     def __init__(self, patience: int) -> None:
         """
         Args:
-            patience: 0 never stops.
+            patience: 0 finds none.
         """
         self._patience = patience
+        self._recent: list[float] = []
         self._best = -1.0  # below every metric: a first evaluation with AP 0 is an improvement
-        self._evaluations_since_best = 0
+        self.evaluations_since_best = 0
+        """Since the smoothed metric has risen last."""
 
     def update(self, value: float) -> None:
-        """Count one more evaluation; an equal value is no improvement."""
-        self._evaluations_since_best = 0 if value > self._best else self._evaluations_since_best + 1
-        self._best = max(self._best, value)
+        """Count one more evaluation."""
+        self._recent = [*self._recent, value][-SMOOTHED_OVER:]
+        if self.smoothed >= self._best + MIN_DELTA:
+            self._best, self.evaluations_since_best = self.smoothed, 0
+        else:
+            self.evaluations_since_best += 1
 
     @property
-    def should_stop(self) -> bool:
-        return 0 < self._patience <= self._evaluations_since_best
+    def smoothed(self) -> float:
+        """The mean of the metric over the latest evaluations; 0 before the first one."""
+        return statistics.fmean(self._recent) if self._recent else 0.0
+
+    @property
+    def is_on_plateau(self) -> bool:
+        times = 1 if self.smoothed >= FOUND_SOMETHING else _TIMES_PATIENCE_BEFORE
+        return 0 < self._patience * times <= self.evaluations_since_best
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self._best, "since": self._evaluations_since_best}
+        return {"best": self._best, "since": self.evaluations_since_best, "recent": list(self._recent)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._best, self._evaluations_since_best = state["best"], state["since"]
+        """Continue what `state_dict` returned.
+
+        Raises:
+            ValueError: the recent evaluations are none; the other parts are checked by `require_like`.
+        """
+        recent = [float(value) for value in state["recent"]]
+        if len(recent) > SMOOTHED_OVER or not all(0 <= value <= 1 for value in recent):
+            raise ValueError("the latest evaluations are out of range")
+        self._recent, self._best, self.evaluations_since_best = recent, state["best"], state["since"]

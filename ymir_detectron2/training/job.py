@@ -38,6 +38,10 @@ class TrainSummary(NamedTuple):
     seconds_per_step: float
     """Median over the run, without evaluations."""
     device: str
+    tile_size: int = 0
+    """Pixels; 0: no tiles."""
+    final_pass_images: int = 0
+    """Images that may be predicted once more, see final_pass.py; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +80,5 @@ class TrainJob:
     on_resume: Callable[[], bool]
     """Called when the training resumes from a checkpoint, in rank 0 only; returns whether it still has a stage."""
     stop_requested: Callable[[], bool]
+    elapsed_s: Callable[[], float]
+    """Returns the seconds since this start of the task began, conversion included."""

@@ -37,7 +37,7 @@ _MAX_OVERFLOWS = 30  # fp16 steps in a row; thirty halvings take the first loss 
 
 
 def train(run: TrainingRun) -> None:
-    """Train until the schedule or early stopping ends the run.
+    """Train until the plan of the run ends it.
 
     Raises:
         StoppedError: a stop was requested.
@@ -46,7 +46,7 @@ def train(run: TrainingRun) -> None:
     """
     run.resume()  # from the newest checkpoint, if there is one
     while not run.is_over:
-        stats = run.trainer.train_step(run.next_step())  # load, forward, backward, clip, optimizer step, EMA
+        stats = run.trainer.train_step(*run.next_step())  # load, forward, backward, clip, optimizer step, EMA
         run.end_step(stats)  # log; obey a stop request
         if run.should_evaluate:
             run.evaluate_and_save_stage()
@@ -93,12 +93,14 @@ class Trainer:
         self.skipped_steps = 0
         """Steps of fp16 that the loss scaler skipped because their gradient was infinite."""
 
-    def train_step(self, step: int) -> StepStats:
-        """Take a step, counted from 1, with the next batch whose loss and gradient are finite."""
+    def train_step(self, step: int, schedule_step: float | None = None) -> StepStats:
+        """Take a step with the next batch whose loss and gradient are finite; see `StepTrainer.train_step`."""
         start_s = time.perf_counter()
+        schedule_step = step - 1 if schedule_step is None else schedule_step
         self._recovery.snapshot(step - 1)
         while True:
-            lr_factor = learning_rate_factor(self._cfg, step - 1) * self._recovery.lr_scale  # halved by NaN recovery
+            # halved by NaN recovery
+            lr_factor = learning_rate_factor(self._cfg, schedule_step) * self._recovery.lr_scale
             set_learning_rate(self._optimizer, lr_factor)
             images = next(self._batches)
             losses = self._gradients.compute(images)  # forward and backward

@@ -2,7 +2,8 @@
 
     learning rate of a step = base learning rate x `learning_rate_factor` x `NanRecovery.lr_scale`
 
-The base learning rate is decided in resolve_config.py; the product is taken in `loop.Trainer.train_step`.
+The base learning rate is decided in resolve_config.py; the product is taken in `loop.Trainer.train_step`. A step of the
+schedule is not always that of the run, see training_plan.py.
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ from typing import Any, Mapping
 import torch
 
 from ..config.engine_config import AnyConfig, EngineConfig
+from .training_plan import TrainingPlan
 
 _EPSILON = 1e-6  # of the run, for shares such as 0.29 x 100 that come out below 29; as in fvcore's schedulers
 EVALUATIONS_PER_RUN = 10  # where neither eval_period nor the config specifies a period
 
 
-def fit_schedule(cfg: AnyConfig, max_iter: int) -> AnyConfig:
+def fit_schedule(cfg: AnyConfig, max_iter: int, longest_period: int = 0) -> AnyConfig:
     """Return the config with its schedule stretched or shortened to `max_iter` steps.
 
     STEPS, WARMUP_ITERS and EVAL_PERIOD keep their share of the run: a config written for 90,000 steps still decays
     twice in a run of 2,000. CHECKPOINT_PERIOD follows the evaluations.
+
+    Args:
+        longest_period: steps between two evaluations at most where the config has no period; 0: any number.
     """
     ratio = max_iter / cfg["SOLVER.MAX_ITER"]
     # a config without a period, and a period that rounds to 0, mean ten evaluations
-    eval_period = round(cfg["TEST.EVAL_PERIOD"] * ratio) or math.ceil(max_iter / EVALUATIONS_PER_RUN)
+    tenth = math.ceil(max_iter / EVALUATIONS_PER_RUN)
+    eval_period = round(cfg["TEST.EVAL_PERIOD"] * ratio) or min(tenth, longest_period or tenth)
     values: Mapping[str, Any] = {
         "SOLVER.MAX_ITER": max_iter,
         # not before the first step, where detectron2 accepts no decay
@@ -39,8 +45,27 @@ def fit_schedule(cfg: AnyConfig, max_iter: int) -> AnyConfig:
     return cfg.merged(values, "the schedule fitted to max_iter")
 
 
-def learning_rate_factor(cfg: EngineConfig, step: int) -> float:
-    """Return the factor on BASE_LR at a step, counted from 0: learning rate warm-up, then the decay.
+def build_plan(cfg: EngineConfig) -> TrainingPlan:
+    """Return the plan of a training that ends where its configuration says."""
+    max_iter, warmup_iters = cfg["SOLVER.MAX_ITER"], min(cfg["SOLVER.WARMUP_ITERS"], cfg["SOLVER.MAX_ITER"])
+    decay_steps = _decay_steps(cfg)
+    if cfg["SOLVER.RESCALE_INTERVAL"]:  # the schedule is compressed into the steps after the warm-up
+        decay_steps = [warmup_iters + step / max_iter * (max_iter - warmup_iters) for step in decay_steps]
+    return TrainingPlan(max_iter, cfg["TEST.EVAL_PERIOD"], decay_steps)
+
+
+def _decay_steps(cfg: EngineConfig) -> list[float]:
+    """Return the steps at which `_decay` falls; [] where it falls all the time."""
+    if cfg["SOLVER.LR_SCHEDULER_NAME"] == "WarmupMultiStepLR":
+        return list(cfg["SOLVER.STEPS"])
+    if cfg["SOLVER.LR_SCHEDULER_NAME"] == "WarmupCosineLR":
+        return []
+    count = cfg["SOLVER.NUM_DECAYS"] + 1
+    return [cfg["SOLVER.MAX_ITER"] * number / count for number in range(1, count)]
+
+
+def learning_rate_factor(cfg: EngineConfig, step: float) -> float:
+    """Return the factor on BASE_LR at a step of the schedule, from 0 on: learning rate warm-up, then the decay.
 
     Source: the behaviour of detectron2's `build_lr_scheduler`: warm-up ends at the value of the schedule at that step,
         or, with RESCALE_INTERVAL, the schedule is compressed into the steps after the warm-up.

@@ -10,6 +10,7 @@ from .. import distributed
 from ..evaluation.loss_curve import LossHistory
 from ..evaluation.metrics import Metrics
 from .tensorboard_logger import TensorBoardLogger
+from .training_plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ class StepStats(NamedTuple):
 class MetricLogger:
     """Keep the curves of steps and evaluations, and log the evaluations, in the process of rank 0."""
 
-    def __init__(self, max_iter: int, tensorboard_dir: Path) -> None:
-        self._max_iter = max_iter
+    def __init__(self, plan: TrainingPlan, tensorboard_dir: Path) -> None:
+        self._plan = plan
         self._tensorboard_dir = tensorboard_dir
         self._is_writer = distributed.rank() == 0
         self.training_losses, self.validation_losses, self.stage_metrics = LossHistory(), LossHistory(), LossHistory()
@@ -52,7 +53,7 @@ class MetricLogger:
         if not self._is_writer:
             return
         self.training_losses.add(stats.step, stats.losses)
-        if self._tensorboard is not None and _is_nth(stats.step, self._max_iter // _POINTS_PER_CURVE):
+        if self._tensorboard is not None and _is_nth(stats.step, self._plan.end_step // _POINTS_PER_CURVE):
             self._tensorboard.add_step(*stats)
 
     def log_evaluation(self, step: int, metrics: Metrics, weights: str = "") -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from .. import distributed
 from ..config.accepted_values import check_schedule, check_values
 from ..config.engine_config import AnyConfig, ConfigLoader, EngineConfig
-from ..config.image_sizes import scaled_sizes
+from ..config.image_sizes import scaled_sizes, with_image_size
 from ..config.model_keys import CLASS_COUNTS
 from ..dataset.coco_json import load_coco_json
 from ..errors import ConfigError
@@ -22,6 +22,8 @@ from .lr_schedule import fit_schedule
 
 logger = logging.getLogger(__name__)
 
+_PLATEAU_EPOCHS, _FEWEST_PLATEAU_STEPS = 10, 500
+"""Between two evaluations of a training with `patience`: long enough to learn something, also from very few images."""
 _DECIDED_BY_THE_TASK = {
     "DATASETS.TRAIN": "the task names the sets",
     "DATASETS.TEST": "the task names the sets",
@@ -30,11 +32,17 @@ _DECIDED_BY_THE_TASK = {
 }
 
 
-def resolve_config(job: TrainJob, load_config: ConfigLoader[AnyConfig]) -> AnyConfig:
+def resolve_config(
+    job: TrainJob, load_config: ConfigLoader[AnyConfig], draws_per_pass: Callable[[AnyConfig], int] | None = None
+) -> AnyConfig:
     """Return the whole configuration of a run, and log where it comes from.
 
     Lowest precedence first: the engine's defaults, `config_file`, network and images of the chosen model (`MODEL_KEYS`
     of `config/model_keys.py`), the number of classes, the settings of the form, `args_options`.
+
+    Args:
+        draws_per_pass: returns how many images and tiles are an epoch, from a configuration with the final sizes of
+            images; called once. None: as many as the training set has images.
     """
     require_free(job.overrides)
     log_sources(job)
@@ -54,8 +62,12 @@ def resolve_config(job: TrainJob, load_config: ConfigLoader[AnyConfig]) -> AnyCo
         "SOLVER.BASE_LR": base_lr,
         "SOLVER.BASE_LR_END": cfg["SOLVER.BASE_LR_END"] * base_lr / cfg["SOLVER.BASE_LR"],  # the same share as before
     }
+    draws = None
+    if draws_per_pass is not None:
+        draws = draws_per_pass(with_image_size(cfg, job.settings.image_size).merged(job.overrides, "args_options"))
     # before the form, whose periods are in steps of this run already
-    cfg = fit_schedule(cfg, _max_iter(job, explicit, batch_size))
+    longest_period = _plateau_period(job, batch_size, draws) if job.settings.patience else 0
+    cfg = fit_schedule(cfg, _max_iter(job, explicit, batch_size, draws), longest_period)
     if job.settings.repeat_factor:
         form["DATALOADER.SAMPLER_TRAIN"] = "RepeatFactorTrainingSampler"
         form["DATALOADER.REPEAT_THRESHOLD"] = job.settings.repeat_factor
@@ -92,18 +104,29 @@ def _base_learning_rate(job: TrainJob, cfg: EngineConfig, explicit: EngineConfig
     return base * batch_size / images
 
 
-def _max_iter(job: TrainJob, explicit: EngineConfig, batch_size: int) -> int:
-    """Return the first that is given: SOLVER.MAX_ITER of args_options, max_epochs, max_iter, MAX_ITER of the config."""
+def _max_iter(job: TrainJob, explicit: EngineConfig, batch_size: int, draws: int | None) -> int:
+    """Return the first that is given: SOLVER.MAX_ITER of args_options, max_epochs, max_iter, MAX_ITER of the config.
+
+    Args:
+        draws: images and tiles of an epoch; None: as many as there are images.
+    """
     if "SOLVER.MAX_ITER" in job.overrides:
         return int(explicit["SOLVER.MAX_ITER"])
     # before max_iter: the web form always sends that, whether its user chose it or not
     if job.settings.max_epochs:
-        num_images = len(load_coco_json(job.train_json))
+        num_images = len(load_coco_json(job.train_json)) if draws is None else draws
         steps = max(1, math.ceil(job.settings.max_epochs * num_images / batch_size))
         logger.info("max_epochs %g: %d steps of %d through %d images", job.settings.max_epochs, steps, batch_size,
                     num_images)  # fmt: skip
         return steps
     return job.settings.max_iter or int(explicit["SOLVER.MAX_ITER"])
+
+
+def _plateau_period(job: TrainJob, batch_size: int, draws: int | None) -> int:
+    """Return the steps between two evaluations by which a plateau can be found, however long the training may be."""
+    # as many of the validation set's: it may be the larger one, and evaluations would take most of the time
+    epoch = max(len(load_coco_json(job.train_json)) if draws is None else draws, len(load_coco_json(job.val_json)))
+    return max(_FEWEST_PLATEAU_STEPS, math.ceil(_PLATEAU_EPOCHS * epoch / batch_size))
 
 
 def log_batch_and_rate(cfg: EngineConfig) -> None:

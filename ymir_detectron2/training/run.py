@@ -22,18 +22,24 @@ from ..dataset.bit_depth import STRETCH_RULE
 from ..errors import ExecutorError, ModelError, StoppedError, StorageError
 from ..evaluation.metrics import Evaluation
 from ..retinanet.checkpoint import write_checkpoint
+from ..tile_windows import Tiling
 from .checkpointing import CheckpointDir, restoring
-from .early_stopping import EarlyStopping, metric_value
+from .early_stopping import metric_value
+from .end_of_training import EndOfTraining
 from .evaluate import StageEvaluator
+from .final_pass import final_pass_images
 from .job import StageWeights, TrainJob, TrainSummary
 from .metric_logger import MetricLogger, StepStats
 from .state_check import require_like
+from .training_plan import TrainingPlan
 from .training_progress import TrainingProgress
 from .training_signs import failure_signs
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.yaml"
+_STOP, _MOVE_END, _GO_ON = range(3)
+"""What a process wants after a step; the smallest holds for all."""
 
 
 class StepTrainer(Protocol):
@@ -43,8 +49,8 @@ class StepTrainer(Protocol):
     def skipped(self) -> set[str]:
         """Why images could not be decoded: a sentence for each, which names it."""
 
-    def train_step(self, step: int) -> StepStats:
-        """Take a step, counted from 1."""
+    def train_step(self, step: int, schedule_step: float | None = None) -> StepStats:
+        """Take a step, counted from 1; its place in the learning rate schedule is counted from 0, None: the same."""
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on, as plain data and tensors."""
@@ -61,13 +67,16 @@ class TrainingRun:
     """
 
     def __init__(
-        self, job: TrainJob, cfg: EngineConfig, model: nn.Module, trainer: StepTrainer, evaluator: StageEvaluator,
-        progress: TrainingProgress, fingerprint: Mapping[str, str],
+        self, job: TrainJob, cfg: EngineConfig, plan: TrainingPlan, model: nn.Module, trainer: StepTrainer,
+        evaluator: StageEvaluator, progress: TrainingProgress, fingerprint: Mapping[str, str],
+        tiling: Tiling = Tiling(),  # noqa: B008 - immutable
     ) -> None:  # fmt: skip
         """
         Args:
+            plan: by which `progress` counts; this run moves its end.
             model: its weights, under detectron2's names, are those of a stage.
             fingerprint: see `checkpointing.fingerprint`.
+            tiling: how images are cut in this training, and so in whatever its stages are used for.
         """
         self._job = job
         self._cfg = cfg
@@ -75,9 +84,15 @@ class TrainingRun:
         self.trainer = trainer
         self._evaluator = evaluator
         self._progress = progress
-        self._metrics = MetricLogger(cfg["SOLVER.MAX_ITER"], job.tensorboard_dir)
+        self._tiling = tiling
+        self._plan = plan
+        self._metrics = MetricLogger(plan, job.tensorboard_dir)
         self._checkpoints = CheckpointDir(job.resume_dir, fingerprint, cfg["SOLVER.CHECKPOINT_PERIOD"])
-        self._early_stopping = EarlyStopping(job.settings.patience)
+        self._end = EndOfTraining(
+            plan, progress.time_left, patience=job.settings.patience, max_hours=job.settings.max_hours,
+            elapsed_s=job.elapsed_s,
+            has_fixed_period=bool(job.settings.eval_period) or "TEST.EVAL_PERIOD" in job.overrides,
+        )  # fmt: skip
         self._is_writer = distributed.rank() == 0
         self._step = self._evaluated_step = self._stage_step = 0  # the latest one of each kind
         self._has_stage = False
@@ -124,32 +139,32 @@ class TrainingRun:
             return False
         # the task reads the list of its earlier stages, which may be lost
         self._has_stage = distributed.broadcast_object(self._job.on_resume() if self._is_writer else None)
-        logger.info("resuming from step %d of %d", self._step, self._cfg["SOLVER.MAX_ITER"])
+        logger.info("resuming from step %d of %d", self._step, self._plan.end_step)
         return True
 
     def _restore(self, state: Mapping[str, Any], step: int) -> None:
-        if not state["measured_step"] <= step <= self._cfg["SOLVER.MAX_ITER"]:
+        if not state["measured_step"] <= step <= self._plan.max_iter:
             raise ValueError("the step is out of range")
         self._step = self._stage_step = step
         self._evaluated_step = state["measured_step"]
         self._has_stage = state["has_stage"]
-        self._early_stopping.load_state_dict(state["patience"])
+        self._end.load_state_dict(state["end"], step)
         self._metrics.load_state_dict(state)
         self._unreadable = set(state["unreadable"])
         self.trainer.restore(state["trainer"], step)
 
     @property
     def is_over(self) -> bool:
-        """Whether the last step is done, or early stopping ends the training before it."""
-        return self._step >= self._cfg["SOLVER.MAX_ITER"] or self._early_stopping.should_stop
+        """Whether the last step is done."""
+        return self._step >= self._plan.end_step
 
-    def next_step(self) -> int:
-        """Return the number of the step that begins now, counted from 1."""
+    def next_step(self) -> tuple[int, float]:
+        """Return the number of the step that begins now, counted from 1, and its place in the schedule, from 0."""
         self._is_between_steps = False
-        return self._step + 1
+        return self._step + 1, self._plan.schedule_step(self._step)
 
     def end_step(self, stats: StepStats) -> None:
-        """Log a finished step.
+        """Log a finished step, and keep to `max_hours`.
 
         Raises:
             StoppedError: a stop was requested.
@@ -159,15 +174,16 @@ class TrainingRun:
         self._metrics.add_step(stats)
         self._progress.end_step(stats)
         # all processes stop behind the same step: one that went on would be cut off in the middle of the next
-        goes_on = not self._job.stop_requested()
-        if not distributed.all_reduce_and(goes_on, next(self._model.parameters()).device):
-            raise StoppedError(f"stopped on request after step {stats.step} of {self._cfg['SOLVER.MAX_ITER']}")
+        wish = _STOP if self._job.stop_requested() else _MOVE_END if self._end.is_late(stats.step) else _GO_ON
+        wish = distributed.all_reduce_min(wish, next(self._model.parameters()).device)
+        if wish == _STOP:
+            raise StoppedError(f"stopped on request after step {stats.step} of {self._plan.end_step}")
+        if wish == _MOVE_END:
+            self._end.keep_to_limit(stats.step)
 
     @property
     def should_evaluate(self) -> bool:
-        # a period of 0, as args_options may set it: only at the end
-        period = self._cfg["TEST.EVAL_PERIOD"]
-        return self._step == self._cfg["SOLVER.MAX_ITER"] or bool(period and self._step % period == 0)
+        return self._plan.is_evaluation(self._step)
 
     def evaluate_and_save_stage(self) -> None:
         """Evaluate the weights and their EMA, and save the better ones as a stage."""
@@ -177,11 +193,8 @@ class TrainingRun:
                 self._metrics.log_stage(self._step, better.evaluation.metrics, better.losses)
                 self._save_stage(better.evaluation)
                 self._warn(better.evaluation)
-        self._early_stopping.update(better.score)
         self._evaluated_step = self._step
-        if self._early_stopping.should_stop and self._step < self._cfg["SOLVER.MAX_ITER"]:
-            logger.info("early stopping at step %d: no better evaluation in the last %d", self._step,
-                        self._job.settings.patience)  # fmt: skip
+        self._end.add_evaluation(self._step, better.score)
 
     def _report_unreadable(self) -> None:
         for skipped in distributed.all_gather_object(self.trainer.skipped):
@@ -190,7 +203,7 @@ class TrainingRun:
             self._job.on_unreadable("training", self._unreadable)
 
     def _warn(self, evaluation: Evaluation) -> None:
-        progress = self._step / self._cfg["SOLVER.MAX_ITER"]
+        progress = self._step / self._plan.end_step
         for sentence in failure_signs(progress, self._metrics.training_losses.curves(), evaluation.metrics):
             self._job.on_warning(sentence)
 
@@ -207,7 +220,7 @@ class TrainingRun:
         return {
             "has_stage": self._has_stage,
             "measured_step": self._evaluated_step,
-            "patience": self._early_stopping.state_dict(),
+            "end": self._end.state_dict(),
             "unreadable": sorted(self._unreadable | self.trainer.skipped),
             **self._metrics.state_dict(),
             "trainer": self.trainer.state(),
@@ -222,6 +235,7 @@ class TrainingRun:
             "class_names": list(self._job.class_names),
             "ap50": None if metrics is None else metrics.ap50,
             "thresholds": {"all": None, "by_class": {}} if metrics is None else metrics.thresholds,
+            **self._tiling.as_metadata(),
             "deep_images": STRETCH_RULE,  # by which a program that shows it other images has to change them
         }
         self._write_weights(f"{name}.pth", metadata)
@@ -283,4 +297,5 @@ class TrainingRun:
 
     def summary(self, device: str) -> TrainSummary:
         """Return the summary of the finished run."""
-        return TrainSummary(self._step, self._progress.seconds_per_step, device)
+        images = final_pass_images(self._cfg, self._step, distributed.world_size())
+        return TrainSummary(self._step, self._progress.seconds_per_step, device, self._tiling.size, images)

@@ -18,6 +18,7 @@ from ..dataset.image_reading import read_image_bgr
 from ..dataset.reading_guard import guard
 from ..errors import DatasetError, ImageError
 from ..retinanet.resize import resize_image, resized_hw
+from ..tile_windows import Window
 from .augmentations import Augmentations, LabelledImage, flip
 from .sampling import SampleIndex
 
@@ -46,6 +47,8 @@ class TrainingDataset(Dataset):  # type: ignore[type-arg]
         self._dataset = dataset
         self._seed = seed
         self._augmentations = Augmentations(augment)
+        # not those of which a pass leaves some out: most tiles of a scan are empty
+        self._others = np.arange(len(dataset)) if dataset.draws is None else np.flatnonzero(dataset.draws >= 1)
 
     def __getitem__(self, index: SampleIndex) -> BatchItem:
         try:
@@ -67,7 +70,7 @@ class TrainingDataset(Dataset):  # type: ignore[type-arg]
 
     def _read_another(self, generator: np.random.Generator) -> LabelledImage | None:
         try:
-            return read_labelled(self._dataset, int(generator.integers(len(self._dataset))))
+            return read_labelled(self._dataset, int(self._others[generator.integers(len(self._others))]))
         except ImageError:  # counted when it is drawn for itself
             return None
 
@@ -80,7 +83,17 @@ class TrainingDataset(Dataset):  # type: ignore[type-arg]
 
 def read_labelled(dataset: CocoDataset, index: int) -> LabelledImage:
     """Read an image of a set, with its boxes; raise ImageError if its pixels cannot be decoded."""
-    return LabelledImage(read_image_bgr(Path(dataset.image_paths[index])), *dataset.objects(index))
+    pixels = read_image_bgr(Path(dataset.image_paths[index]))
+    if dataset.windows is not None:
+        pixels = _cut_out(pixels, Window(*dataset.windows[index].tolist()), dataset.image_paths[index])
+    return LabelledImage(pixels, *dataset.objects(index))
+
+
+def _cut_out(image_bgr: np.ndarray, window: Window, path: str) -> np.ndarray:
+    height, width = image_bgr.shape[:2]
+    if window.x + window.width > width or window.y + window.height > height:
+        raise ImageError(f"{path}: its size changed since the task began; leave the images of a running task alone")
+    return image_bgr[window.y : window.y + window.height, window.x : window.x + window.width]
 
 
 def resize_labelled(image: LabelledImage, short_edge: int, max_edge: int) -> LabelledImage:

@@ -11,7 +11,7 @@ from typing import Iterator, NamedTuple
 import numpy as np
 
 from ..config.retinanet_config import RetinaNetConfig
-from ..dataset.coco_json import CocoDataset
+from ..dataset.coco_json import IGNORED, CocoDataset
 from ..errors import ConfigError
 
 
@@ -46,7 +46,9 @@ class InfiniteBatchSampler:
         counts = np.diff(dataset.box_starts)
         filter_empty = cfg["DATALOADER.FILTER_EMPTY_ANNOTATIONS"]
         self._indexes = np.flatnonzero(counts > 0) if filter_empty else np.arange(len(dataset))
-        self._repeats = _repeat_factors(cfg, dataset)[self._indexes]
+        # a tile without objects, of which a pass draws a share, may come less than once
+        draws = np.ones(len(dataset)) if dataset.draws is None else dataset.draws
+        self._repeats = (draws * _repeat_factors(cfg, dataset, draws))[self._indexes]
         is_wide = dataset.image_hw[:, 1] > dataset.image_hw[:, 0]
         self._shape_group = is_wide if cfg["DATALOADER.ASPECT_RATIO_GROUPING"] else np.zeros(len(dataset), dtype=bool)
 
@@ -68,7 +70,7 @@ class InfiniteBatchSampler:
     def _shuffled(self) -> Iterator[int]:
         for epoch in itertools.count():
             generator = np.random.default_rng([self._seed, epoch])
-            # a repeat factor of 1.3: once per epoch, and a second time with probability 0.3
+            # a repeat factor of 1.3: once per epoch, and a second time with probability 0.3; of 0.3: once at most
             repeats = np.floor(self._repeats + generator.random(len(self._repeats))).astype(np.int64)
             yield from generator.permutation(np.repeat(self._indexes, repeats)).tolist()
 
@@ -81,8 +83,11 @@ def require_even_shares(batch_size: int, world_size: int) -> None:
         )
 
 
-def _repeat_factors(cfg: RetinaNetConfig, dataset: CocoDataset) -> np.ndarray:
-    """Return (N,) how often each of the N images comes per epoch, at least 1.
+def _repeat_factors(cfg: RetinaNetConfig, dataset: CocoDataset, draws: np.ndarray) -> np.ndarray:
+    """Return (N,) how much more often each of the N images comes per epoch because of its classes, at least 1.
+
+    Args:
+        draws: (N,) how often it comes without that.
 
     Source: LVIS, arXiv 1908.03195, sec. 4, as in detectron2's RepeatFactorTrainingSampler.
     """
@@ -90,10 +95,11 @@ def _repeat_factors(cfg: RetinaNetConfig, dataset: CocoDataset) -> np.ndarray:
     if cfg["DATALOADER.SAMPLER_TRAIN"] == "TrainingSampler":
         return factors
     image_of_box = np.repeat(np.arange(len(dataset)), np.diff(dataset.box_starts))
-    pairs = np.unique(np.stack([image_of_box, dataset.classes], axis=1), axis=0)  # (image, class), each once
-    images_per_class = np.bincount(pairs[:, 1], minlength=len(dataset.class_names))
+    pairs = np.stack([image_of_box, dataset.classes], axis=1)[dataset.classes != IGNORED]
+    pairs = np.unique(pairs, axis=0)  # (image, class), each once
+    images_per_class = np.bincount(pairs[:, 1], weights=draws[pairs[:, 0]], minlength=len(dataset.class_names))
     # at least one image: a class without any would divide by 0, and repeats nothing
-    frequency = np.maximum(images_per_class, 1) / max(len(dataset), 1)
+    frequency = np.maximum(images_per_class, 1) / max(draws.sum(), 1)
     rarity = cfg["DATALOADER.REPEAT_THRESHOLD"] / frequency
     class_factors = np.maximum(1.0, np.sqrt(rarity) if cfg["DATALOADER.REPEAT_SQRT"] else rarity)
     np.maximum.at(factors, pairs[:, 0], class_factors[pairs[:, 1]])  # an image follows its rarest class

@@ -7,13 +7,12 @@ import time
 from typing import Callable, NamedTuple
 
 from ..config.engine_config import EngineConfig
+from .final_pass import TIME_SHARE, inference_cost
+from .training_plan import TrainingPlan
 from .validation_loss import MAX_IMAGES
 
 _RECENT_STEPS = 100
 """Of which the mean is the time of a step: their images differ in size, and every so often one waits for the disk."""
-_FORWARD_SHARE = 0.4
-"""Time of an image in inference as a share of that in training. Published for RetinaNet on a V100 (detectron2's model
-zoo, seconds per image in training and inference): R50 0.40, R101 0.37; measured on a CPU with R18: 0.38."""
 _IMAGES_SHARE = 0.8
 """Of the time of an evaluation; the rest goes into metrics, plots and files."""
 _ENOUGH_IMAGES = 0.02
@@ -23,63 +22,59 @@ _PAGE_S, _EXPORT_S = 3.0, 20.0
 _MOST_BEFORE_THE_END = 0.999
 
 
-class TrainingPlan(NamedTuple):
-    """What a training has to do."""
+class TrainingCosts(NamedTuple):
+    """What a training does besides its steps."""
 
-    max_iter: int
-    eval_period: int
-    """Steps between two evaluations; 0: only after the last step."""
     evaluation_images: int
     """Images that this process passes through the network at an evaluation, each time that it does."""
     steps_per_evaluation: float
     """What an evaluation costs, in steps, as long as none has been timed."""
     end_s: float = 0.0
-    """What comes after the training: export, page of the results."""
-
-    def evaluations_until(self, step: int) -> int:
-        """Return how many evaluations there are up to a step, the one after it included."""
-        count = step // self.eval_period if self.eval_period else 0
-        is_last_extra = step == self.max_iter and not (self.eval_period and step % self.eval_period == 0)
-        return count + is_last_extra
+    """What comes after the training and does not depend on its length: export, page of the results."""
+    end_steps: float = 0.0
+    """What comes after the training besides, in steps."""
 
 
-def plan_training(
-    cfg: EngineConfig, *, num_val_images: int, world_size: int, has_ema: bool, has_losses: bool, has_export: bool
-) -> TrainingPlan:
-    """Return the plan of a resolved configuration, with the cost of an evaluation estimated from that of a step.
+def training_costs(
+    cfg: EngineConfig, *, num_val_images: int, world_size: int, has_ema: bool, has_losses: bool, has_export: bool,
+    views_per_image: float = 1.0, end_steps: float = 0.0,
+) -> TrainingCosts:  # fmt: skip
+    """Return the costs of a resolved configuration, those of an evaluation estimated from those of a step.
 
     Args:
         num_val_images: of the whole validation set.
         has_ema: whether the EMA of the weights is evaluated too.
         has_losses: whether the losses of some images are measured.
         has_export: whether the best stage is exported at the end.
+        views_per_image: of the validation set: an image and its tiles.
+        end_steps: see `TrainingCosts`.
     """
-    passes = num_val_images * (1 + has_ema) + min(num_val_images, MAX_IMAGES) * has_losses
-    train_edge = statistics.mean(cfg["INPUT.MIN_SIZE_TRAIN"])
-    # an edge of 0 leaves images at their own size, which is taken for the same in both
-    pixels = (cfg["INPUT.MIN_SIZE_TEST"] / train_edge) ** 2 if train_edge and cfg["INPUT.MIN_SIZE_TEST"] else 1.0
+    images_with_losses = min(num_val_images, MAX_IMAGES) * has_losses
+    passes = num_val_images * views_per_image * (1 + has_ema) + images_with_losses
     augmented = 1
     if cfg["TEST.AUG.ENABLED"]:
         augmented = max(1, len(cfg["TEST.AUG.MIN_SIZES"])) * (1 + bool(cfg["TEST.AUG.FLIP"]))
     # all processes share the images of a step as they share those of an evaluation: their number cancels out
-    steps = _FORWARD_SHARE * pixels * augmented * passes / cfg["SOLVER.IMS_PER_BATCH"]
-    return TrainingPlan(
-        cfg["SOLVER.MAX_ITER"], cfg["TEST.EVAL_PERIOD"], -(-passes // world_size), steps,
-        _PAGE_S + _EXPORT_S * has_export,
-    )  # fmt: skip
+    steps = inference_cost(cfg) * augmented * passes / cfg["SOLVER.IMS_PER_BATCH"]
+    images = num_val_images * (1 + has_ema) + images_with_losses
+    return TrainingCosts(-(-images // world_size), steps, _PAGE_S + _EXPORT_S * has_export, end_steps)
 
 
 class TimeLeft:
     """Estimates the rest of a training from the time of its recent steps and of its latest evaluation."""
 
-    def __init__(self, plan: TrainingPlan, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, plan: TrainingPlan, costs: TrainingCosts, clock: Callable[[], float] = time.monotonic
+    ) -> None:  # fmt: skip
         """
         Args:
+            plan: may be moved in between.
             clock: returns seconds.
         """
         self.plan = plan
+        self.costs = costs
         self._clock = clock
-        self._step = self._evaluations = 0  # finished ones
+        self._step = self._evaluated_step = self._evaluations = 0  # finished ones
         self._first_step_s: float | None = None
         self._recent_s: list[float] = []
         self._measured_s: float | None = None  # the latest evaluation
@@ -87,9 +82,10 @@ class TimeLeft:
         self._images_evaluated = 0
         self._highest = 0.0
 
-    def begin(self, step: int, evaluations: int) -> None:
-        """Go on after so many finished steps and evaluations of an earlier process."""
-        self._step, self._evaluations = step, evaluations
+    def begin(self, step: int, evaluated_step: int) -> None:
+        """Go on after so many finished steps of an earlier process, of which this one was evaluated last."""
+        self._step, self._evaluated_step = step, evaluated_step
+        self._evaluations = self.plan.evaluations_between(0, evaluated_step)
 
     def add_step(self, step: int, seconds: float) -> None:
         """Count a finished step."""
@@ -113,6 +109,7 @@ class TimeLeft:
         self._evaluation_start_s = None
         self._images_evaluated = 0
         self._evaluations += 1
+        self._evaluated_step = self._step
 
     @property
     def is_evaluation_measured(self) -> bool:
@@ -121,7 +118,7 @@ class TimeLeft:
     @property
     def evaluated_share(self) -> float:
         """The share of the images of the running evaluation that are done, in [0, 1]."""
-        return min(1.0, self._images_evaluated / max(1, self.plan.evaluation_images))
+        return min(1.0, self._images_evaluated / max(1, self.costs.evaluation_images))
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -134,7 +131,18 @@ class TimeLeft:
         if self._measured_s is not None:
             return self._measured_s
         step_s = self.seconds_per_step
-        return self._running_evaluation_s(None if step_s is None else step_s * self.plan.steps_per_evaluation)
+        return self._running_evaluation_s(None if step_s is None else step_s * self.costs.steps_per_evaluation)
+
+    @property
+    def steps_timed(self) -> int:
+        """The number of the recent steps, without the first one."""
+        return len(self._recent_s)
+
+    def closing_s(self, end_step: int) -> float:
+        """Return what comes after a training of so many steps."""
+        # of fewer steps than planned, the pass at the end takes fewer images
+        steps = min(self.costs.end_steps, TIME_SHARE * end_step)
+        return self.costs.end_s + steps * (self.seconds_per_step or 0.0)
 
     @property
     def left_s(self) -> float | None:
@@ -142,13 +150,13 @@ class TimeLeft:
         step_s, evaluation_s = self.seconds_per_step, self.seconds_per_evaluation
         if step_s is None or evaluation_s is None:
             return None
-        evaluations = self.plan.evaluations_until(self.plan.max_iter) - self._evaluations
+        evaluations = self.plan.evaluations_between(self._evaluated_step, self.plan.end_step)
         running_s = 0.0
         if self._evaluation_start_s is not None:
             evaluations -= 1
             running_s = max(0.0, (self._running_evaluation_s(evaluation_s) or 0.0) - self._elapsed_s())
-        steps_s = (self.plan.max_iter - self._step) * step_s
-        return steps_s + max(0, evaluations) * evaluation_s + running_s + self.plan.end_s
+        steps_s = (self.plan.end_step - self._step) * step_s
+        return steps_s + max(0, evaluations) * evaluation_s + running_s + self.closing_s(self.plan.end_step)
 
     @property
     def done(self) -> float:

@@ -56,8 +56,10 @@ class ValidationLoss:
         self._stop_requested = stop_requested
         self._on_image = on_image
         # evenly spaced over the set, which may be sorted by class or by camera
-        count = min(len(dataset), MAX_IMAGES)
-        self._indexes = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+        # of tiles without objects no more than training shows, or the losses could not be compared
+        usual = np.arange(len(dataset)) if dataset.draws is None else np.flatnonzero(dataset.draws >= 1)
+        count = min(len(usual), MAX_IMAGES)
+        self._indexes = usual[np.linspace(0, len(usual) - 1, count).round().astype(int)].tolist()
 
     def measure(self) -> dict[str, float]:
         """Return the losses by name, divided by the positive anchors of all images; {} if no image can be read.

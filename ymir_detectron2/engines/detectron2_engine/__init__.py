@@ -23,7 +23,9 @@ from ...config.packed_config import TRAIN_SET, VAL_SET
 from ...config.read_settings import require_implemented
 from ...contract.model_package import ModelPackage
 from ...detections import Detector
+from ...errors import ConfigError
 from ...retinanet.checkpoint import read_checkpoint
+from ...tile_windows import Tiling
 from ...training.ema import ModelEma
 from ...training.job import TrainJob, TrainSummary
 from ...training.loop import train
@@ -55,6 +57,7 @@ class Detectron2Engine:
         """Train a network of detectron2; with several processes, called in each."""
         with training_setup(job, load_config, functools.partial(_finish_config, job)) as setup:
             cfg, device, dtype = setup.cfg, setup.device, setup.autocast_dtype
+            _require_whole_images(setup.views.tiling)
             _introduce_processes()
             register_sets((job.train_json, job.val_json), job.class_names)
             # each process draws its own images; the weights of the first one reach the others
@@ -97,8 +100,9 @@ class Detectron2Engine:
         logger.info("loaded %s (%s), computing in %s on %s", package.weights, ", ".join(names), name_of(dtype),
                     describe_device(device))  # fmt: skip
         return Detectron2Detector(
-            model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size
-        )
+            model, cfg, names, device=device, autocast_dtype=dtype, batch_size=options.batch_size,
+            tiling=Tiling.of_checkpoint(checkpoint.metadata),
+        )  # fmt: skip
 
 
 def _finish_config(job: TrainJob, cfg: Detectron2Config, device: torch.device) -> Detectron2Config:
@@ -114,6 +118,15 @@ def _finish_config(job: TrainJob, cfg: Detectron2Config, device: torch.device) -
     check_supported(cfg, training=True)
     check_deformable(cfg, device, training=True)
     return cfg
+
+
+def _require_whole_images(tiling: Tiling) -> None:
+    # the key itself is refused by `require_implemented`: here is what a chosen model brings
+    if tiling.size:
+        raise ConfigError(
+            f"config.yaml: tile_size: the chosen model was trained on tiles of {tiling.size} px, which needs engine:"
+            " torch; set that, or tile_size: none"
+        )
 
 
 def _introduce_processes() -> None:

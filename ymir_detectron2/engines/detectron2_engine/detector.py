@@ -28,6 +28,11 @@ class Detectron2Detector(BaseDetector):
         for module in self._thresholded_modules():
             module.test_score_thresh = threshold
 
+    @property
+    def has_dense_outputs(self) -> bool:
+        """See `Detector.has_dense_outputs`."""
+        return isinstance(self._model, RetinaNet)
+
     def _thresholded_modules(self) -> list[Any]:
         """A RetinaNet itself, or the box predictors of a network with regions, of which a cascade has several."""
         return [module for module in self._model.modules() if hasattr(module, "test_score_thresh")]
@@ -36,7 +41,7 @@ class Detectron2Detector(BaseDetector):
         samples = [
             {"image": self._to_chw(pixels), "height": pixels.shape[0], "width": pixels.shape[1]} for pixels in batch
         ]
-        if isinstance(self._model, RetinaNet):
+        if self.has_dense_outputs:
             return self._forward_retinanet(samples, extract)
         if extract is not None:
             raise ConfigError(

@@ -59,6 +59,7 @@ class Trainer(DefaultTrainer):
         for group in optimizer.param_groups:  # a bias may have another base learning rate
             group["initial_lr"] = group["lr"]
         self.checkpointer = DetectionCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self._schedule_step = 0.0
         self._gradient_norm = math.nan
         self._check_gradient(optimizer, is_scaled=cfg.SOLVER.AMP.ENABLED)
         scaler = getattr(self._trainer, "grad_scaler", None)
@@ -84,9 +85,10 @@ class Trainer(DefaultTrainer):
     def build_writers(self) -> list[Any]:
         return []
 
-    def train_step(self, step: int) -> StepStats:
-        """Take a step, counted from 1, with the hooks around it; the body of detectron2's `TrainerBase.train`."""
+    def train_step(self, step: int, schedule_step: float | None = None) -> StepStats:
+        """Take a step with the hooks around it; the body of detectron2's `TrainerBase.train`."""
         start_s = time.perf_counter()
+        self._schedule_step = step - 1 if schedule_step is None else schedule_step
         self._recovery.snapshot(step - 1)
         self.iter = step - 1
         with self.storage:  # where the model puts its losses
@@ -103,7 +105,7 @@ class Trainer(DefaultTrainer):
 
     def _learning_rate_factor(self) -> float:
         """Return that of the current step, halved by each NaN recovery."""
-        return learning_rate_factor(self._config, self.iter) * self._recovery.lr_scale
+        return learning_rate_factor(self._config, self._schedule_step) * self._recovery.lr_scale
 
     def run_step(self) -> None:
         """Run forward, backward and optimizer step, with the next images after a NaN or infinite loss or gradient."""
