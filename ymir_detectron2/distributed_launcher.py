@@ -122,7 +122,9 @@ def _report(
     for report in dict.fromkeys(reports):
         if report.message != str(error):
             print(f"another process has reported {report.code}: {report.message}")
-    return report_failure(monitor, error, replaces=is_consequence)
+    # one that was killed after it had written that it was stopped, and before it could report it, is a consequence too
+    is_unreported = not reports and death.exitcode < 0
+    return report_failure(monitor, error, replaces=is_consequence or is_unreported)
 
 
 def _first_failure(failures: Sequence[Any]) -> Any:

@@ -52,9 +52,10 @@ def test_fp16_on_the_cpu_is_fp32_with_one_warning(ymir_tree: MakeTree, trained: 
 
 
 def test_a_training_in_fp16_on_the_cpu_is_one_in_fp32(ymir_tree: MakeTree):
-    tree = ymir_tree(config={"precision": "fp16", "max_iter": 1, "eval_period": 1})
+    tree = ymir_tree(config={"precision": "fp16", "max_iter": 20, "eval_period": 20})
     outcome = run_steps(tree.env_file)
     outcome.require_success()
+    assert computed_in(outcome) == ["fp32"] * 2, "the training, and the pass over its images after it"
     assert len(warnings_of(outcome, "precision: fp16 needs a GPU; computing in fp32")) == 1
     packed = yaml.safe_load((tree.out_dir / "models" / "config.yaml").read_text())
     assert packed["SOLVER"]["AMP"]["ENABLED"] is False
@@ -113,7 +114,7 @@ def test_a_model_is_mined_and_inferred_on_another_machine(
 ):
     """Whatever it was trained in: the task's own key decides. docs/mining.md states the differences."""
     trained = train(ymir_tree, precision, machine)
-    assert computed_in(trained.outcome) == [precision]
+    assert computed_in(trained.outcome) == [precision] * 2, "the training, and the pass over its images after it"
     there, in_fp32 = predict(ymir_tree, trained, OTHER, "auto")
     asked, fallen_back = predict(ymir_tree, trained, OTHER, "bf16")
     here, also_in_fp32 = predict(ymir_tree, trained, THIS, "auto")
@@ -152,7 +153,7 @@ def test_a_training_is_resumed_on_a_machine_with_another_arithmetic(
     names = ("bf16", "fp32") if second is OTHER else ("fp32", "bf16")
     assert len(warnings_of(outcome, "was computed in {}, and goes on in {}".format(*names))) == 1
     assert re.search(r"resuming from step \d+ of 24", outcome.output)
-    assert computed_in(outcome) == [names[1]]
+    assert computed_in(outcome) == [names[1]] * 2, "the training, and the pass over its images after it"
 
 
 @needs_bf16

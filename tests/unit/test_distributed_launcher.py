@@ -121,6 +121,17 @@ def test_the_first_process_that_died_is_reported(tmp_path: Path, death: str, cod
     assert "Traceback" not in run.output
 
 
+def test_a_process_that_dies_between_monitor_txt_and_its_report(tmp_path: Path):
+    """As one that torch's launcher stops, and kills when it takes too long: monitor.txt says what the log says."""
+    death = "monitor.fail(160004, 'stopped by SIGTERM'); os.kill(os.getpid(), signal.SIGKILL)"
+    process = start(tmp_path, death)
+    text = SCRIPT.replace("DEATH", repr(death)).replace("if stop.requested():", "if False:")
+    (tmp_path / "ymir_mining.py").write_text(text)
+    run = finish(process, tmp_path)
+    assert run.monitor.state_code == 300103, run.output
+    assert error_line(run.output) == f"ERROR 300103: {run.monitor.state_message}"
+
+
 def test_a_process_that_exits_without_reporting_an_error(tmp_path: Path):
     folder = tmp_path
     process = start(folder, "")

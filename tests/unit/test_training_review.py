@@ -26,7 +26,7 @@ from ymir_detectron2.tasks.closing import log_label_review
 from ymir_detectron2.tasks.final_pass import TRAINING, VALIDATION
 from ymir_detectron2.tasks.script import TaskRun
 from ymir_detectron2.tasks.training_review import LabelReview, review_training
-from ymir_detectron2.training.job import TrainJob
+from ymir_detectron2.training.job import TrainJob, TrainSummary
 
 BEST = Stage("iter_2", ("iter_2.pth", "config.yaml"), 0.5)
 
@@ -43,7 +43,7 @@ class Ended:
         return self.run.task.output_dir / FILE_NAME
 
     def review(self, most_images: int = 100) -> LabelReview | None:
-        return review_training(self.run, self.job, BEST, most_images)
+        return review_training(self.run, self.job, BEST, TrainSummary(1, 0.1, "CPU", "fp32", 0, most_images))
 
 
 @pytest.fixture

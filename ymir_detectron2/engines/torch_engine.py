@@ -72,7 +72,7 @@ class TorchEngine:
                 train(run)
             if trainer.skipped_steps:
                 logger.info("%d steps were skipped because fp16 overflowed", trainer.skipped_steps)
-            return run.summary(describe_device(device))
+            return run.summary(describe_device(device), setup.precision)
 
     def load_detector(
         self, package: ModelPackage, options: DetectorOptions, *, fuse: bool = True, channels_last: bool = True

@@ -23,7 +23,7 @@ from ..engines.registry import load_engine
 from ..evaluation.matching import EvaluatedImage
 from ..inference.predict import ImagePrediction, PredictionHooks, predict_images
 from ..mining.peaks import ImagePeaks, extract_peaks
-from ..training.job import TrainJob
+from ..training.job import TrainJob, TrainSummary
 from .prediction_progress import PredictionProgress
 from .script import TaskRun
 
@@ -46,20 +46,22 @@ class FinalPass:
     """Of the tiles of the training images in `sets`; () where the network has no score maps."""
 
 
-def run_final_pass(run: TaskRun[TrainSettings], job: TrainJob, best: Stage, most_images: int) -> FinalPass:
+def run_final_pass(
+    run: TaskRun[TrainSettings], job: TrainJob, best: Stage, summary: TrainSummary
+) -> FinalPass:
     """Predict images of both sets, evenly spaced in each; the training set first, which mining wants to know of.
 
     Args:
         best: the stage whose weights predict.
-        most_images: at most, where an image with tiles counts as often as it passes through the network.
+        summary: says how many images at most, where one with tiles counts as often as it passes through the network.
 
     Raises:
         StoppedError: a stop was requested.
         ModelError and others: of the engine.
     """
     datasets = {TRAINING: load_coco_json(job.train_json), VALIDATION: load_coco_json(job.val_json)}
-    detector = _load_detector(run.engine_name, job, best)
-    chosen = choose_images(datasets, most_images / _mean_views(detector, datasets.values()))
+    detector = _load_detector(run.engine_name, job, best, summary.precision)
+    chosen = choose_images(datasets, summary.final_pass_images / _mean_views(detector, datasets.values()))
     total = sum(map(len, chosen.values()))
     reached = min(run.monitor.reached, 0.999)
     start_s = time.monotonic()
@@ -101,10 +103,11 @@ def choose_images(datasets: Mapping[str, Sequence[Any]], most: float) -> dict[st
     return chosen
 
 
-def _load_detector(engine_name: str, job: TrainJob, best: Stage) -> Detector:
+def _load_detector(engine_name: str, job: TrainJob, best: Stage, precision: str) -> Detector:
     weights = job.models_dir / next(name for name in best.files if name.endswith(".pth"))
     package = ModelPackage(weights, job.models_dir / best.name / "config.yaml", job.class_names, "the best stage")
-    settings = InferSettings(precision=job.settings.precision, num_workers=job.settings.num_workers)
+    # not the key, whose warning stands in the log already where the device does not have it
+    settings = InferSettings(precision=precision, num_workers=job.settings.num_workers)
     # without the copies of test-time augmentation: the time of the pass is bounded by its images
     overrides = {"TEST.AUG.ENABLED": False}
     options = DetectorOptions(settings, job.gpu_ids, SCORE_THRESHOLD, 0, overrides, job.class_names)

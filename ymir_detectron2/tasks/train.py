@@ -95,7 +95,7 @@ def train(run: TaskRun[TrainSettings]) -> None:
     if run.is_main:
         export_best_stage(job, result)
         evaluation = _read_evaluation(result)
-        review = review_training(run, job, result.best(), summary.final_pass_images)
+        review = review_training(run, job, result.best(), summary)
         add_statistics(job, result, evaluation, () if review is None else review.seen.peaks)
         repeat_warnings(task)  # before the last lines, which say what came out
         _write_summary(task, summary, result.best(), evaluation)

@@ -14,7 +14,7 @@ from ..contract.training_result import Stage
 from ..evaluation.label_review import review_labels
 from ..evaluation.label_review_file import FILE_NAME, write_label_review
 from ..evaluation.matching import EvaluatedImage
-from ..training.job import TrainJob
+from ..training.job import TrainJob, TrainSummary
 from .extras import extra
 from .final_pass import FinalPass, run_final_pass
 from .script import TaskRun
@@ -31,22 +31,24 @@ class LabelReview(NamedTuple):
     """Of the lines of label-review.tsv, the highest first; None: it could not be written."""
 
 
-def review_training(run: TaskRun[TrainSettings], job: TrainJob, best: Stage, most_images: int) -> LabelReview | None:
+def review_training(
+    run: TaskRun[TrainSettings], job: TrainJob, best: Stage, summary: TrainSummary
+) -> LabelReview | None:
     """Look at both sets once more with the weights of a stage, and list the labels that they contradict.
 
     Args:
-        most_images: of the pass; 0: none.
+        summary: of the training, which says how many images the pass may have.
 
     Returns:
         None without a pass.
     """
     with contextlib.suppress(OSError):  # of an earlier training in the same folder
         (run.task.output_dir / FILE_NAME).unlink()
-    if not most_images or job.settings.label_review == SKIP:
+    if not summary.final_pass_images or job.settings.label_review == SKIP:
         return None
     seen, scores = None, None
     with extra("the label review, and what mining could know of the training images, is left out"):
-        seen = run_final_pass(run, job, best, most_images)
+        seen = run_final_pass(run, job, best, summary)
     if seen is None:
         return None
     with extra(f"{FILE_NAME} is left out"):

@@ -38,6 +38,8 @@ class TrainSummary(NamedTuple):
     seconds_per_step: float
     """Median over the run, without evaluations."""
     device: str
+    precision: str
+    """That the network was computed in, where the setting leaves it open or the device does not have it."""
     tile_size: int = 0
     """Pixels; 0: no tiles."""
     final_pass_images: int = 0

@@ -295,7 +295,8 @@ class TrainingRun:
         except ExecutorError as second:  # the first error is the one to report
             logger.error("what was done up to step %d could not be saved: %s", self._step, second)
 
-    def summary(self, device: str) -> TrainSummary:
+    def summary(self, device: str, precision: str) -> TrainSummary:
         """Return the summary of the finished run."""
         images = final_pass_images(self._cfg, self._step, distributed.world_size())
-        return TrainSummary(self._step, self._progress.seconds_per_step, device, self._tiling.size, images)
+        pace_s = self._progress.seconds_per_step
+        return TrainSummary(self._step, pace_s, device, precision, self._tiling.size, images)

@@ -75,7 +75,7 @@ class Detectron2Engine:
             loss_sums = retinanet_loss_sums(model, device, dtype) if isinstance(model, RetinaNet) else None
             with setup.build_run(self.name, model, trainer, detector, ema=ema, loss_sums=loss_sums) as run:
                 train(run)
-            return run.summary(describe_device(device))
+            return run.summary(describe_device(device), setup.precision)
 
     def load_detector(self, package: ModelPackage, options: DetectorOptions) -> Detector:
         """Load a trained model for the classes that it was trained for."""
